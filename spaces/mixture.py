@@ -1,0 +1,67 @@
+"""A mixture: the coefficients that a supernet actually multiplies.
+
+How alphas become a mixture (softmax, Gumbel, one-hot, perturbed) is the optimizer's business. To it a mixture is a
+tuple of tensors whose last dimension lies on the probability simplex; what the rows mean, only the space knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spaces.cell import OPERATIONS
+from spaces.search_space import ParentChoice, SearchSpace
+
+
+class Mixture(NamedTuple):
+    """Coefficients of one cell, or of all cells alike.
+
+    Attributes:
+        operations: `[n, 3]`, a row for each choice block over maxpool, conv3x3, conv1x1.
+        output: `[n + 1]`, over the cell's input and the n blocks.
+        inputs: one vector for each choosing node `k`, `[k]`, over the cell's input and the blocks below it.
+    """
+
+    operations: Tensor
+    output: Tensor
+    inputs: tuple[Tensor, ...]
+
+    @property
+    def rows(self) -> tuple[Tensor, ...]:
+        """The tensors in the space's order (`SearchSpace.row_shapes`)."""
+        return (self.operations, self.output, *self.inputs)
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Tensor]) -> Mixture:
+        """The mixture with these tensors, in the space's order."""
+        return cls(rows[0], rows[1], tuple(rows[2:]))
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Mixture:
+        """The mixture with the function applied to each tensor."""
+        return Mixture.from_rows([function(row) for row in self.rows])
+
+    def detach(self) -> Mixture:
+        """The same coefficients without their history."""
+        return self.map(Tensor.detach)
+
+
+def discrete_mixture(
+    space: SearchSpace, parents: ParentChoice, ops: Sequence[str], dtype: torch.dtype = torch.float32
+) -> Mixture:
+    """The 0/1 coefficients of one architecture, loose ends allowed (SmoothDARTS `model_search.py`, discrete path).
+
+    A node's row is its column of the adjacency matrix; nothing is divided by the number of parents.
+
+    Args:
+        parents: parents of the nodes 1..n+1.
+        ops: operation of each of the n blocks.
+    """
+    adjacency = space.matrix(parents)
+    operations = np.zeros((space.blocks, len(OPERATIONS)))
+    operations[np.arange(space.blocks), [OPERATIONS.index(op) for op in ops]] = 1
+    columns = [adjacency[: space.blocks + 1, -1], *(adjacency[:node, node] for node in space.choosing_nodes)]
+    return Mixture.from_rows([torch.tensor(row, dtype=dtype) for row in (operations, *columns)])

@@ -1,0 +1,314 @@
+"""The weight-sharing supernet of NAS-Bench-1Shot1 (SmoothDARTS `optimizers/darts/model_search.py`, `operations.py`).
+
+A `Supernet` is a function of weights, mixture and images. It holds no weights and no alphas, and applies no softmax:
+optimizers call it with whatever coefficients they want multiplied, at whatever weights they like.
+
+Every cell multiplies all candidate operations: a choice block sums its weighted inputs (its own projection of the
+cell's input, and the blocks below it), then its weighted operations; the cell's output is the weighted projection of
+its input plus the concatenation of the weighted blocks. Cells do not differ in kind, and share one mixture unless one
+is given for each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from spaces.mixture import Mixture
+from spaces.search_space import SearchSpace
+
+BATCHNORM_EPSILON = 1e-5
+
+
+@dataclass(frozen=True)
+class SupernetConfig:
+    """Size and quirks of a supernet."""
+
+    channels: int = 16
+    """Width of the stem and the first cells; doubles at one and at two thirds of the depth."""
+
+    cells: int = 9
+    """Number of cells."""
+
+    batchnorm_momentum: float = 0.997
+    """Share of the last batch in the running statistics. The published code took TensorFlow's decay .997 for torch's
+    momentum (`operations.py:28`), so that they are almost those of the last batch; .003 is what was meant."""
+
+    downsample_padding: int = 1
+    """Padding of the 2x2 pooling between stages. 1 as published (`model_search.py:180`: maps of 32, 17, 9 pixels);
+    0 as in NAS-Bench-101 (32, 16, 8)."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What training moves.
+
+    Attributes:
+        parameters: name -> tensor; the leaves that the weight step trains.
+        buffers: name -> running mean and variance of each batch norm, `<name>.mean` and `<name>.variance`.
+    """
+
+    parameters: dict[str, Tensor]
+    buffers: dict[str, Tensor]
+
+    def frozen(self) -> Weights:
+        """The same memory without gradients: passes for alphas do not compute those of the weights."""
+        return Weights({name: tensor.detach() for name, tensor in self.parameters.items()}, self.buffers)
+
+
+@dataclass(frozen=True)
+class FoldedWeights:
+    """Weights for evaluation with stored statistics, batch norm folded into the convolutions.
+
+    Attributes:
+        convolutions: name -> (weight, bias) of each convolution.
+        classifier: weight and bias of the last layer.
+    """
+
+    convolutions: dict[str, tuple[Tensor, Tensor]]
+    classifier: tuple[Tensor, Tensor]
+
+
+class Supernet:
+    """The supernet of a space.
+
+    Args:
+        space: the search space.
+        config: size and quirks.
+        image_channels: channels of the images.
+        classes: number of classes.
+    """
+
+    def __init__(
+        self, space: SearchSpace, config: SupernetConfig | None = None, image_channels: int = 3, classes: int = 10
+    ) -> None:
+        self.space = space
+        self.config = config or SupernetConfig()
+        self.image_channels = image_channels
+        self.classes = classes
+
+    @property
+    def widths(self) -> list[int]:
+        """Width C of each cell; the cell's output has n * C channels."""
+        cells, width = self.config.cells, self.config.channels
+        return [width * 2 ** sum(index >= third for third in self._halvings) for index in range(cells)]
+
+    @property
+    def _halvings(self) -> tuple[int, int]:
+        """Cells before which maps are halved and widths doubled."""
+        return self.config.cells // 3, 2 * self.config.cells // 3
+
+    def convolutions(self) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
+        """Name and weight shape `[out, in, k, k]` of every convolution, in the order of the data.
+
+        The projections of a cell's input, C channels for each block and then n * C for the edge from input to output,
+        are one convolution `cell<i>.projections`; published weights split along its first dimension.
+        """
+        blocks = self.space.blocks
+        yield "stem", (self.config.channels, self.image_channels, 3, 3)
+        incoming = self.config.channels
+        for index, width in enumerate(self.widths):
+            yield f"cell{index}.projections", (2 * blocks * width, incoming, 1, 1)
+            for block in range(blocks):
+                yield f"cell{index}.block{block}.conv3x3", (width, width, 3, 3)
+                yield f"cell{index}.block{block}.conv1x1", (width, width, 1, 1)
+            incoming = blocks * width
+        yield "postprocess", (self.widths[-1], incoming, 1, 1)
+
+    def initial_weights(self, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Weights:
+        """Fresh weights, drawn on the CPU as torch draws those of `Conv2d` and `Linear`.
+
+        Uniform within 1 / sqrt(fan-in); batch norm starts at scale 1 and shift 0. `postprocess` has no affine batch
+        norm.
+        """
+        parameters: dict[str, Tensor] = {}
+        buffers: dict[str, Tensor] = {}
+        for name, shape in self.convolutions():
+            kernel = _uniform(shape, math.prod(shape[1:]), generator, dtype)
+            # Maps and kernels are channels-last throughout: on a CPU pooling is several times faster so, and a kernel
+            # in the other layout would be reordered at every call.
+            parameters[f"{name}.weight"] = kernel.contiguous(memory_format=torch.channels_last)
+            if name != "postprocess":
+                parameters[f"{name}.scale"] = torch.ones(shape[0], dtype=dtype)
+                parameters[f"{name}.shift"] = torch.zeros(shape[0], dtype=dtype)
+            buffers[f"{name}.mean"] = torch.zeros(shape[0], dtype=dtype)
+            buffers[f"{name}.variance"] = torch.ones(shape[0], dtype=dtype)
+        width = self.widths[-1]
+        parameters["classifier.weight"] = _uniform((self.classes, width), width, generator, dtype)
+        parameters["classifier.bias"] = _uniform((self.classes,), width, generator, dtype)
+        for tensor in parameters.values():
+            tensor.requires_grad_()
+        return Weights(parameters, buffers)
+
+    def __call__(
+        self,
+        weights: Weights | FoldedWeights,
+        mixture: Mixture | Sequence[Mixture],
+        images: Tensor,
+        *,
+        training: bool = False,
+        update_statistics: bool = True,
+    ) -> Tensor:
+        """Logits `[batch, classes]`.
+
+        Args:
+            weights: the weights; folded ones only for evaluation.
+            mixture: coefficients for all cells, or a list with those of each.
+            images: `[batch, image_channels, height, width]`, normalised.
+            training: normalise by the batch's statistics rather than the stored ones.
+            update_statistics: in training, move the stored statistics towards the batch's.
+        """
+        return self.after_stem(
+            weights,
+            mixture,
+            self.stem(weights, images, training=training, update_statistics=update_statistics),
+            training=training,
+            update_statistics=update_statistics,
+        )
+
+    def stem(
+        self,
+        weights: Weights | FoldedWeights,
+        images: Tensor,
+        *,
+        training: bool = False,
+        update_statistics: bool = True,
+    ) -> tuple[Tensor, Tensor]:
+        """What no coefficient can change: the first cell's projections and the map they come from.
+
+        Returns:
+            the projections `[batch, 2 n C, height, width]` and the stem's map `[batch, C, height, width]`.
+        """
+        layers = _Layers(weights, self.config, training, update_statistics)
+        # A single-channel image has no layout of its own, so it is the stem's map that sets it for all that follows.
+        state = layers("stem", images).contiguous(memory_format=torch.channels_last)
+        for halving in self._halvings:
+            if halving == 0:
+                state = self._halve(state)
+        return layers("cell0.projections", state), state
+
+    def after_stem(
+        self,
+        weights: Weights | FoldedWeights,
+        mixture: Mixture | Sequence[Mixture],
+        stem: tuple[Tensor, Tensor],
+        *,
+        training: bool = False,
+        update_statistics: bool = True,
+    ) -> Tensor:
+        """Logits `[batch, classes]` from what `stem` gave at the same weights."""
+        layers = _Layers(weights, self.config, training, update_statistics)
+        projections, _ = stem
+        mixtures = [mixture] * self.config.cells if isinstance(mixture, Mixture) else mixture
+        state = projections
+        for index in range(self.config.cells):
+            if index:
+                for halving in self._halvings:
+                    if index == halving:
+                        state = self._halve(state)
+                projections = layers(f"cell{index}.projections", state)
+            state = self._cell(layers, f"cell{index}", mixtures[index], projections)
+        state = layers.postprocess(F.relu(state))
+        return layers.classify(state.mean(dim=(2, 3)))
+
+    def fold(self, weights: Weights) -> FoldedWeights:
+        """Fold the stored statistics into the convolutions; no gradient flows to the weights."""
+        convolutions: dict[str, tuple[Tensor, Tensor]] = {}
+        with torch.no_grad():
+            for name, _ in self.convolutions():
+                kernel = weights.parameters[f"{name}.weight"]
+                factor = (weights.buffers[f"{name}.variance"] + BATCHNORM_EPSILON).rsqrt()
+                shift = torch.zeros_like(factor)
+                if name != "postprocess":
+                    factor = factor * weights.parameters[f"{name}.scale"]
+                    shift = weights.parameters[f"{name}.shift"]
+                bias = shift - factor * weights.buffers[f"{name}.mean"]
+                convolutions[name] = (kernel * factor.view(-1, 1, 1, 1), bias)
+        classifier = (weights.parameters["classifier.weight"].detach(), weights.parameters["classifier.bias"].detach())
+        return FoldedWeights(convolutions, classifier)
+
+    def _halve(self, state: Tensor) -> Tensor:
+        return F.max_pool2d(state, 2, 2, self.config.downsample_padding)
+
+    def _cell(self, layers: _Layers, name: str, mixture: Mixture, projections: Tensor) -> Tensor:
+        blocks = self.space.blocks
+        width = projections.shape[1] // (2 * blocks)
+        *own, through = torch.split(projections, [width] * blocks + [blocks * width], dim=1)
+        inputs = dict(zip(self.space.choosing_nodes, mixture.inputs, strict=True))
+        operations = mixture.operations.unbind()
+        states: list[Tensor] = []
+        for block in range(blocks):
+            terms = [own[block], *states]
+            if block + 1 in inputs:
+                total = _weighted_sum(inputs[block + 1], terms)
+            else:
+                total = sum(terms[1:], terms[0])
+            candidates = [
+                F.max_pool2d(total, 3, 1, 1),
+                layers(f"{name}.block{block}.conv3x3", total),
+                layers(f"{name}.block{block}.conv1x1", total),
+            ]
+            states.append(_weighted_sum(operations[block], candidates))
+        edge, *shares = mixture.output.unbind()
+        merged = torch.cat([share * state for share, state in zip(shares, states, strict=True)], dim=1)
+        return merged + edge * through
+
+
+@dataclass
+class _Layers:
+    """Convolution blocks at given weights: conv, batch norm, ReLU."""
+
+    weights: Weights | FoldedWeights
+    config: SupernetConfig
+    training: bool
+    update_statistics: bool
+
+    def __call__(self, name: str, state: Tensor) -> Tensor:
+        return F.relu_(self._normalised(name, state, self.config.batchnorm_momentum))
+
+    def postprocess(self, state: Tensor) -> Tensor:
+        # torch's default momentum here, also in the published code (model_search.py)
+        return self._normalised("postprocess", state, 0.1)
+
+    def classify(self, features: Tensor) -> Tensor:
+        if isinstance(self.weights, FoldedWeights):
+            return F.linear(features, *self.weights.classifier)
+        parameters = self.weights.parameters
+        return F.linear(features, parameters["classifier.weight"], parameters["classifier.bias"])
+
+    def _normalised(self, name: str, state: Tensor, momentum: float) -> Tensor:
+        if isinstance(self.weights, FoldedWeights):
+            weight, bias = self.weights.convolutions[name]
+            return F.conv2d(state, weight, bias, padding=weight.shape[-1] // 2)
+        parameters, buffers = self.weights.parameters, self.weights.buffers
+        weight = parameters[f"{name}.weight"]
+        state = F.conv2d(state, weight, padding=weight.shape[-1] // 2)
+        stored = self.update_statistics or not self.training
+        return F.batch_norm(
+            state,
+            buffers[f"{name}.mean"] if stored else None,
+            buffers[f"{name}.variance"] if stored else None,
+            parameters.get(f"{name}.scale"),
+            parameters.get(f"{name}.shift"),
+            self.training,
+            momentum,
+            BATCHNORM_EPSILON,
+        )
+
+
+def _weighted_sum(coefficients: Tensor, terms: Sequence[Tensor]) -> Tensor:
+    first, *others = zip(coefficients.unbind(), terms, strict=True)
+    total = first[0] * first[1]
+    for coefficient, term in others:
+        total = torch.addcmul(total, coefficient, term)
+    return total
+
+
+def _uniform(shape: tuple[int, ...], fan_in: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+    bound = 1 / math.sqrt(fan_in)
+    return torch.rand(shape, generator=generator, dtype=torch.float64).mul_(2 * bound).sub_(bound).to(dtype)
