@@ -1,0 +1,87 @@
+"""Settings that methods have in common. Each field names where its default comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class WeightConfig:
+    """How the weight step trains the supernet (SmoothDARTS `optimizers/darts/train_search.py`)."""
+
+    learning_rate: float = 0.025
+    """First learning rate of SGD."""
+
+    learning_rate_min: float = 0.001
+    """Learning rate that the cosine falls to."""
+
+    skip_first_rate: bool = True
+    """Whether epoch e (from 0) takes the cosine at e + 1, as the published code does under torch 1.1 and later, so that
+    the first value is never used and the last epoch runs at the minimum."""
+
+    momentum: float = 0.9
+    """Momentum of SGD."""
+
+    weight_decay: float = 3e-4
+    """Decay of all weights, batch norm included."""
+
+    gradient_clip: float = 5.0
+    """Largest norm of the weights' gradient."""
+
+
+@dataclass(frozen=True)
+class AlphaConfig:
+    """How the architecture step moves the alphas (SmoothDARTS `optimizers/darts/architect.py`)."""
+
+    learning_rate: float = 3e-4
+    """Learning rate of Adam, constant."""
+
+    beta1: float = 0.5
+    """Adam's decay of the first moment."""
+
+    beta2: float = 0.999
+    """Adam's decay of the second moment."""
+
+    weight_decay: float = 1e-3
+    """L2 term added to the gradient."""
+
+    initial_scale: float = 1e-3
+    """Standard deviation of the initial alphas."""
+
+    warm_start_epochs: int = 0
+    """Epochs in which only the weights move."""
+
+
+@dataclass(frozen=True)
+class PerturbationConfig:
+    """What is done to the mixture before the weight step sees it (SDARTS, section 3)."""
+
+    kind: Literal["none", "uniform", "gaussian", "adversarial"] = "none"
+    """`uniform` is SDARTS-RS, `adversarial` SDARTS-ADV; `gaussian` is the footnote's variant, with the uniform's
+    variance."""
+
+    epsilon_start: float = 0.03
+    """Radius of the l-infinity ball in the first epoch."""
+
+    epsilon_end: float = 0.3
+    """Radius that the linear schedule heads for."""
+
+    reach_end: bool = False
+    """Whether the last epoch runs at `epsilon_end`, as the paper says. The published code divides by the number of
+    epochs (`train_search.py:192-194`) and ends at .2973 of .3 after 100."""
+
+    steps: int = 7
+    """Steps of the attack; 1 costs much less and, says the paper, loses little."""
+
+    random_start: bool = True
+    """Whether the attack starts at a uniformly drawn point of the ball (`attacker/perturb.py`)."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """All settings of a differentiable method."""
+
+    weights: WeightConfig = field(default_factory=WeightConfig)
+    alphas: AlphaConfig = field(default_factory=AlphaConfig)
+    perturbation: PerturbationConfig = field(default_factory=PerturbationConfig)
