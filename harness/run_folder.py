@@ -1,0 +1,203 @@
+"""The run folder: everything one seed of a search recorded, and the only place that knows its layout.
+
+    RESULTS/<bench>/space<k>/<optimizer>[@NAME]/seed<i>/
+        config.json     what was asked for: bench, space, optimizer, name, seed, epochs, settings, table
+        env.json        what it ran on: versions, machine, command, source revision
+        epochs.jsonl    one line for each epoch 0..N, appended and never rewritten
+        checkpoint.pt   the state to resume from; opaque here
+
+This module imports neither torch nor any other module of ours: it is all that plots and analyses need.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CONFIG = "config.json"
+ENVIRONMENT = "env.json"
+EPOCHS = "epochs.jsonl"
+CHECKPOINT = "checkpoint.pt"
+
+Line = dict[str, Any]
+
+
+class RunFolderError(Exception):
+    """A run folder that cannot be used as asked; the message is one line for the user."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One seed's folder.
+
+    Attributes:
+        path: the folder; it need not exist yet.
+    """
+
+    path: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the state to resume from lies."""
+        return self.path / CHECKPOINT
+
+    def config(self) -> dict[str, Any]:
+        """What was asked for.
+
+        Raises:
+            RunFolderError: the file is missing or is not a JSON object.
+        """
+        return _read_object(self.path / CONFIG)
+
+    def environment(self) -> dict[str, Any]:
+        """What it ran on; same errors as `config`."""
+        return _read_object(self.path / ENVIRONMENT)
+
+    def epochs(self) -> list[Line]:
+        """The recorded lines, epoch 0 first; a torn last line is left out.
+
+        Raises:
+            RunFolderError: a line before the last is not JSON, or an epoch is missing or repeated.
+        """
+        lines, _ = self._read_lines()
+        return lines
+
+    def is_finished(self) -> bool:
+        """Whether the last line is that of the last epoch asked for."""
+        lines = self.epochs()
+        return bool(lines) and bool(lines[-1]["epoch"] == _integer(self, "epochs"))
+
+    def heal(self) -> list[Line]:
+        """Cut a torn last line off the file, and give the lines that remain."""
+        lines, whole = self._read_lines()
+        log = self.path / EPOCHS
+        if log.exists() and log.stat().st_size != whole:
+            with log.open("r+b") as file:
+                file.truncate(whole)
+                os.fsync(file.fileno())
+        return lines
+
+    def append(self, line: Line) -> None:
+        """Add one line and wait until it is on disk; a failed write leaves no part of the line behind.
+
+        Raises:
+            ValueError: the line holds a number that JSON cannot carry (NaN, infinity); record None instead. Or the
+                file ends in a torn line, which this one would be glued to; `heal` comes first.
+            OSError: the file cannot be written.
+        """
+        data = (json.dumps(line, allow_nan=False) + "\n").encode()
+        with (self.path / EPOCHS).open("a+b", buffering=0) as file:
+            before = file.seek(0, os.SEEK_END)
+            if before:
+                file.seek(before - 1)
+                if file.read(1) != b"\n":
+                    raise ValueError(f"{self.path / EPOCHS} ends in a torn line; heal the folder before appending")
+            try:
+                written = 0
+                while written < len(data):
+                    written += file.write(data[written:])
+                os.fsync(file.fileno())
+            except BaseException:
+                file.truncate(before)
+                raise
+
+    def create(self, config: dict[str, Any], environment: dict[str, Any]) -> None:
+        """Make the folder and write what was asked for and what it runs on."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path / ENVIRONMENT, json.dumps(environment, indent=1).encode())
+        write_atomically(self.path / CONFIG, json.dumps(config, indent=1).encode())
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for one writer.
+
+        Raises:
+            RunFolderError: another process holds it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunFolderError(
+                    f"{self.path}: another process is running this seed; wait for it or stop it"
+                ) from None
+            yield
+
+    def _read_lines(self) -> tuple[list[Line], int]:
+        """Whole lines, and how many bytes of the file they take."""
+        log = self.path / EPOCHS
+        if not log.exists():
+            return [], 0
+        *complete, _ = log.read_bytes().split(b"\n")
+        lines: list[Line] = []
+        for number, text in enumerate(complete):
+            try:
+                line = json.loads(text)
+                epoch = line["epoch"]
+            except (ValueError, TypeError, KeyError):
+                raise RunFolderError(
+                    f"{log}:{number + 1}: not the line of an epoch; move the folder away and run the seed again"
+                ) from None
+            if epoch != number:
+                raise RunFolderError(f"{log}:{number + 1}: expected epoch {number}, got {epoch}; move the folder away")
+            lines.append(line)
+        return lines, sum(len(text) + 1 for text in complete)
+
+
+def run_path(results: Path, bench: str, space: int, method: str, seed: int) -> Path:
+    """Where a seed's folder lies; `method` is the optimizer, with `@NAME` where settings differ from its preset."""
+    return results / bench / f"space{space}" / method / f"seed{seed}"
+
+
+def find_runs(results: Path) -> list[RunFolder]:
+    """All run folders at or below a folder, in the order of their paths, seeds by number.
+
+    Raises:
+        RunFolderError: the folder does not exist or holds no run, or a run's config.json is not one.
+    """
+    if not results.is_dir():
+        raise RunFolderError(f"{results}: no such folder; expected the one given to `harness.run --results`")
+    found = [RunFolder(path.parent) for path in results.rglob(CONFIG) if (path.parent / EPOCHS).exists()]
+    if not found:
+        raise RunFolderError(f"{results}: no finished or running search here; make one with `python -m harness.run`")
+    return sorted(found, key=lambda run: (run.path.parent, _integer(run, "seed"), run.path))
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file as a whole: a reader, or a crash, sees the old content or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _integer(run: RunFolder, key: str) -> int:
+    """A whole number that every configuration has."""
+    value = run.config().get(key)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise RunFolderError(f"{run.path / CONFIG}: expected a whole number as {key}, got {value!r}")
+    return value
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise RunFolderError(f"{path}: missing; expected a run folder written by `python -m harness.run`") from None
+    except ValueError:
+        raise RunFolderError(f"{path}: not JSON; move the folder away and run the seed again") from None
+    if not isinstance(content, dict):
+        raise RunFolderError(f"{path}: expected a JSON object")
+    return content
