@@ -1,0 +1,360 @@
+"""Runs gathered for drawing: which belong on one figure, and the numbers that a figure shows.
+
+Everything comes from run folders. Runs of one benchmark and one space share a figure, one curve a method; they must
+agree on the table and on the scale of the network, since a figure states both once.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import stdtrit  # type: ignore[import-untyped]
+
+from harness.errors import UserError
+from harness.run_folder import Line, RunFolder, RunFolderError, find_runs
+
+Array = npt.NDArray[np.float64]
+
+FORMAT = 1
+INTERVAL = "95 % t-interval of the mean"
+RANGE = "range"
+NO_BAND = ""
+
+
+class NothingToDrawError(Exception):
+    """A figure without a single point; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One seed.
+
+    Attributes:
+        path: its folder.
+        seed: its seed.
+        epochs: how many epochs were asked for.
+        lines: its recorded epochs, 0 first.
+    """
+
+    path: Path
+    seed: int
+    epochs: int
+    lines: list[Line]
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the last epoch asked for is there."""
+        return bool(self.lines) and bool(self.lines[-1]["epoch"] == self.epochs)
+
+
+@dataclass(frozen=True)
+class Method:
+    """All seeds of one method in one space of one benchmark.
+
+    Attributes:
+        name: the optimizer, with `@NAME` where its settings have a name.
+        epochs: how many epochs were asked for, the same for every seed.
+        runs: one for each seed, by seed.
+    """
+
+    name: str
+    epochs: int
+    runs: tuple[Run, ...]
+
+    @property
+    def has_alphas(self) -> bool:
+        """Whether any line holds architecture parameters."""
+        return any(line.get("alphas") for run in self.runs for line in run.lines)
+
+    def values(self, key: str) -> Array:
+        """One entry of the epoch lines: [seeds, recorded epochs from 0], NaN where it is missing or None.
+
+        Raises:
+            RunFolderError: an entry is not a number.
+        """
+        length = max((len(run.lines) for run in self.runs), default=0)
+        values = np.full((len(self.runs), length), np.nan)
+        for row, run in zip(values, self.runs, strict=True):
+            for epoch, line in enumerate(run.lines):
+                value = line.get(key)
+                if value is None:
+                    continue
+                if isinstance(value, bool) or not isinstance(value, (int, float)):
+                    raise RunFolderError(f"{run.path}: epoch {epoch}: expected a number as {key}, got {value!r}")
+                row[epoch] = value
+        return values
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What may share a figure: the methods of one space, on one benchmark, with one table and one scale.
+
+    Attributes:
+        bench: the benchmark's name.
+        space: 1, 2 or 3.
+        table: the label of the table that the errors come from.
+        scale: the size of network and data, in words.
+        methods: by name.
+    """
+
+    bench: str
+    space: int
+    table: str
+    scale: str
+    methods: tuple[Method, ...]
+
+    @property
+    def epochs_differ(self) -> bool:
+        """Whether the methods were asked for different numbers of epochs."""
+        return len({method.epochs for method in self.methods}) > 1
+
+    def conditions(self) -> str:
+        """Under what conditions the numbers arose, in one line."""
+        epochs = "epochs differ, see below" if self.epochs_differ else counted(self.methods[0].epochs, "epoch")
+        return " · ".join(part for part in (f"table: {self.table}", self.scale, epochs) if part)
+
+
+@dataclass(frozen=True)
+class Series:
+    """One quantity of one method, over seeds and epochs.
+
+    Attributes:
+        method: whose it is.
+        quantity: what it is, as the CSV names it.
+        first: the first epoch that the figure shows.
+        values: [seeds, epochs from 0], NaN where there is none.
+        n: [epochs] seeds that have a value.
+        mean: [epochs] over those seeds.
+        low, high: [epochs] the band, NaN where it has none.
+        band: `INTERVAL`, `RANGE` or `NO_BAND`.
+    """
+
+    method: Method
+    quantity: str
+    first: int
+    values: Array
+    n: npt.NDArray[np.int64]
+    mean: Array
+    low: Array
+    high: Array
+    band: str
+
+    @property
+    def drawn(self) -> npt.NDArray[np.bool_]:
+        """[seeds] whether a seed has a value on the figure."""
+        return np.asarray(np.isfinite(self.values[:, self.first :]).any(axis=1))
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds are on the figure."""
+        return int(self.drawn.sum())
+
+    @property
+    def unfinished(self) -> int:
+        """How many of the seeds on the figure lack their last epochs."""
+        return sum(not run.is_finished for run, drawn in zip(self.method.runs, self.drawn, strict=True) if drawn)
+
+
+def gather(results: Path) -> tuple[list[Comparison], list[str]]:
+    """Everything to draw at or below a folder, and notes on what was left out.
+
+    A results folder inside the one given (`results/published` in `results`) is another collection: it is drawn only
+    where the outer one holds no run itself.
+
+    Raises:
+        RunFolderError: there is no run, or one cannot be read.
+        UserError: two runs that would share a figure, or a curve, disagree.
+    """
+    folders, notes = _outermost(results, find_runs(results))
+    grouped: dict[tuple[str, int], list[tuple[RunFolder, dict[str, Any]]]] = {}
+    for folder in folders:
+        config = folder.config()
+        _check_config(folder, config)
+        grouped.setdefault((config["bench"], config["space"]), []).append((folder, config))
+    return [_compare(bench, space, grouped[bench, space]) for bench, space in sorted(grouped)], notes
+
+
+def summarise(method: Method, quantity: str, values: Array, first: int) -> Series:
+    """Mean and band over seeds, at each epoch over the seeds that have it.
+
+    Three seeds or more get Student's 95 % interval of the mean, where at least three have the epoch; two get their
+    range, where both have it; one gets no band. Only values from epoch `first` on decide how many seeds there are.
+
+    Args:
+        method: whose values they are.
+        quantity: what they are, as the CSV names it.
+        values: [seeds, epochs from 0], NaN where there is none.
+        first: the first epoch that the figure shows.
+    """
+    there = np.isfinite(values)
+    n = there.sum(axis=0)
+    mean = np.divide(np.where(there, values, 0.0).sum(axis=0), n, out=np.full(n.shape, np.nan), where=n > 0)
+    low, high = np.full(n.shape, np.nan), np.full(n.shape, np.nan)
+    seeds = int(there[:, first:].any(axis=1).sum())
+    band = INTERVAL if seeds >= 3 else RANGE if seeds == 2 else NO_BAND
+    if band == INTERVAL:
+        enough = n >= 3
+        squares = (np.where(there, values - mean, 0.0) ** 2).sum(axis=0)[enough]
+        half = stdtrit(n[enough] - 1, 0.975) * np.sqrt(squares / (n[enough] - 1) / n[enough])
+        low[enough], high[enough] = mean[enough] - half, mean[enough] + half
+    elif band == RANGE:
+        enough = n >= 2
+        low[enough] = np.where(there, values, np.inf).min(axis=0)[enough]
+        high[enough] = np.where(there, values, -np.inf).max(axis=0)[enough]
+    return Series(method, quantity, first, values, n, mean, low, high, band)
+
+
+def csv_text(comparison: Comparison, series: Sequence[Series]) -> str:
+    """The numbers behind a figure: a row for each method, quantity and epoch that has a value, errors as fractions.
+
+    The columns after `high` say what the band is and under what conditions the numbers arose; then comes one column
+    for each seed. Cells without a number are empty.
+    """
+    seeds = sorted({run.seed for one in series for run in one.method.runs})
+    columns = ["bench", "space", "method", "quantity", "epoch", "n", "mean", "low", "high", "band", "table", "scale"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*columns, *(f"seed{seed}" for seed in seeds)])
+    for one in series:
+        row_of_seed = {run.seed: row for row, run in enumerate(one.method.runs)}
+        for epoch in np.flatnonzero(one.n):
+            by_seed = [one.values[row_of_seed[seed], epoch] if seed in row_of_seed else np.nan for seed in seeds]
+            writer.writerow(
+                [comparison.bench, comparison.space, one.method.name, one.quantity, epoch, one.n[epoch]]
+                + [_number(value) for value in (one.mean[epoch], one.low[epoch], one.high[epoch])]
+                + [one.band, comparison.table, comparison.scale]
+                + [_number(value) for value in by_seed]
+            )
+    return text.getvalue()
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 epoch`, `2 epochs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _outermost(results: Path, folders: list[RunFolder]) -> tuple[list[RunFolder], list[str]]:
+    """The runs of the folder itself where it has any, else all; and notes on the collections inside it left out."""
+    top = results.resolve()
+    homes = {folder.path: _home(folder.path) for folder in folders}
+    own = [folder for folder in folders if top.is_relative_to(homes[folder.path])]
+    if not own:
+        return folders, []
+    inner = sorted({home for home in homes.values() if not top.is_relative_to(home)})
+    return own, [f"left out: {results / home.relative_to(top)}, a results folder of its own" for home in inner]
+
+
+def _home(run: Path) -> Path:
+    """The results folder that a run lies in: RESULTS/<bench>/space<k>/<method>/seed<i>."""
+    parents = run.resolve().parents
+    return parents[min(3, len(parents) - 1)]
+
+
+def _check_config(folder: RunFolder, config: dict[str, Any]) -> None:
+    """Refuse a configuration that lacks what the drawing needs."""
+    if config.get("format", FORMAT) != FORMAT:
+        raise RunFolderError(
+            f"{folder.path}: expected format {FORMAT}, got {config['format']!r}; draw it with the version that wrote it"
+        )
+    for key, kind in (("bench", str), ("space", int), ("optimizer", str), ("seed", int), ("epochs", int)):
+        if not isinstance(config.get(key), kind):
+            raise RunFolderError(
+                f"{folder.path}: config.json: expected {key} as {kind.__name__}, got {config.get(key)!r}"
+            )
+
+
+def _compare(bench: str, space: int, entries: list[tuple[RunFolder, dict[str, Any]]]) -> Comparison:
+    first, expected = entries[0]
+    for folder, config in entries[1:]:
+        _agree(first, folder, "table", _table_identity(expected), _table_identity(config))
+        _agree(first, folder, "scale", expected.get("scale"), config.get("scale"))
+    by_method: dict[str, list[tuple[RunFolder, dict[str, Any]]]] = {}
+    for folder, config in entries:
+        by_method.setdefault(_method_name(config), []).append((folder, config))
+    return Comparison(
+        bench=bench,
+        space=space,
+        table=_table_label(expected),
+        scale=expected.get("scale") or "",
+        methods=tuple(_method(name, by_method[name]) for name in sorted(by_method)),
+    )
+
+
+def _method(name: str, entries: list[tuple[RunFolder, dict[str, Any]]]) -> Method:
+    """One curve's runs, which must agree on everything but the seed."""
+    first, expected = entries[0]
+    seen: dict[int, RunFolder] = {}
+    for folder, config in entries:
+        _agree(first, folder, "epochs", expected["epochs"], config["epochs"])
+        _agree(first, folder, "settings", expected.get("settings"), config.get("settings"))
+        if config["seed"] in seen:
+            other = seen[config["seed"]].path
+            raise UserError(
+                f"{other} and {folder.path} are both seed {config['seed']} of {name}; "
+                "move one out of the results folder"
+            )
+        seen[config["seed"]] = folder
+    runs = [_run(folder, config) for folder, config in entries]
+    return Method(name, expected["epochs"], tuple(sorted(runs, key=lambda run: run.seed)))
+
+
+def _run(folder: RunFolder, config: dict[str, Any]) -> Run:
+    lines = folder.epochs()
+    for line in lines:
+        for key, expected in (("table", _table_label(config)), ("scale", config.get("scale"))):
+            if line.get(key, expected) != expected:
+                raise UserError(
+                    f"{folder.path}: epoch {line['epoch']} was recorded with {key} {line[key]!r}, config.json says "
+                    f"{expected!r}; move the folder away and run the seed again"
+                )
+    return Run(folder.path, config["seed"], config["epochs"], lines)
+
+
+def _method_name(config: dict[str, Any]) -> str:
+    name = config.get("name")
+    return f"{config['optimizer']}@{name}" if name else str(config["optimizer"])
+
+
+def _table_label(config: dict[str, Any]) -> str:
+    return str((config.get("table") or {}).get("label", "none"))
+
+
+def _table_identity(config: dict[str, Any]) -> str:
+    """A table's label with the start of its SHA-256, since two tables may share a label."""
+    digest = (config.get("table") or {}).get("sha256")
+    return f"{_table_label(config)} ({str(digest)[:12]})" if digest else _table_label(config)
+
+
+def _agree(first: RunFolder, second: RunFolder, what: str, expected: object, got: object) -> None:
+    if expected == got:
+        return
+    if isinstance(expected, dict) and isinstance(got, dict):
+        names = sorted(_differing(expected, got))
+        difference = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    else:
+        difference = f"{expected!r} and {got!r}"
+    raise UserError(
+        f"{first.path} and {second.path} differ in {what} ({difference}), so they cannot share a figure; "
+        "draw each from its own folder"
+    )
+
+
+def _differing(expected: dict[str, Any], got: dict[str, Any], prefix: str = "") -> Iterable[str]:
+    """Dotted names of the entries in which two nested settings differ."""
+    for key in expected.keys() | got.keys():
+        left, right = expected.get(key), got.get(key)
+        if isinstance(left, dict) and isinstance(right, dict):
+            yield from _differing(left, right, f"{prefix}{key}.")
+        elif left != right or (key in expected) != (key in got):
+            yield f"{prefix}{key}"
+
+
+def _number(value: float) -> str:
+    return repr(float(value)) if np.isfinite(value) else ""

@@ -1,0 +1,122 @@
+"""`python -m harness.plot`: what it writes, prints and refuses."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib import image
+
+from harness.errors import UserError, run_command
+from harness.plot import main
+from harness.run_folder import RunFolder, find_runs, run_path
+
+
+def write_run(results: Path, method: str, seed: int, errors: Sequence[float], norm: float | None = 0.5) -> Path:
+    folder = RunFolder(run_path(results, "digits", 1, method, seed))
+    table = {"label": "digits", "kind": "measured", "sha256": "ab"}
+    config = {"format": 1, "bench": "digits", "space": 1, "optimizer": method, "name": None, "seed": seed}
+    folder.create(config | {"epochs": 3, "settings": {}, "table": table, "scale": "4 channels"}, {})
+    for epoch, error in enumerate(errors):
+        measured = {"test_error": error, "supernet_valid_accuracy": 0.5 + epoch / 10, "spectral_norm": norm}
+        folder.append({"epoch": epoch, "alphas": [[0.1]], **measured})
+    return folder.path
+
+
+def test_every_figure_is_written_as_png_pdf_and_csv_and_printed(tmp_path, capsys):
+    write_run(tmp_path, "darts", 0, [0.9, 0.3, 0.2, 0.1])
+    write_run(tmp_path, "darts", 1, [0.9, 0.5, 0.3, 0.2])
+    assert main([str(tmp_path)]) == 0
+    printed = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    names = ["anytime_error_digits_space1", "hessian_digits_space1", "supernet_vs_table_digits_space1"]
+    assert printed == [tmp_path / "figures" / f"{name}.{kind}" for name in names for kind in ("png", "pdf", "csv")]
+    for name in names:
+        assert image.imread(tmp_path / "figures" / f"{name}.png").shape[1] >= 3 * 200
+        pdf = (tmp_path / "figures" / f"{name}.pdf").read_bytes()
+        assert pdf.startswith(b"%PDF-")
+        assert pdf.rstrip().endswith(b"%%EOF")
+
+
+def test_the_csv_equals_a_plain_recomputation(tmp_path):
+    seeds = np.array([[0.9, 0.3, 0.2, 0.1], [0.9, 0.5, 0.3, 0.2]])
+    for seed, errors in enumerate(seeds):
+        write_run(tmp_path, "darts", seed, errors.tolist())
+    main([str(tmp_path)])
+    with (tmp_path / "figures" / "anytime_error_digits_space1.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == [0, 1, 2, 3]
+    for column, expected in (
+        ("mean", seeds.mean(0)),
+        ("low", seeds.min(0)),
+        ("high", seeds.max(0)),
+        ("seed1", seeds[1]),
+    ):
+        np.testing.assert_allclose([float(row[column]) for row in rows], expected)
+
+
+def test_redrawing_gives_the_same_bytes(tmp_path):
+    write_run(tmp_path, "darts", 0, [0.9, 0.3, 0.2, 0.1])
+    main([str(tmp_path), "--out", str(tmp_path / "one")])
+    main([str(tmp_path), "--out", str(tmp_path / "two")])
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_the_figures_folder_is_no_run(tmp_path):
+    write_run(tmp_path, "darts", 0, [0.9, 0.3, 0.2, 0.1])
+    before = find_runs(tmp_path)
+    main([str(tmp_path)])
+    assert find_runs(tmp_path) == before
+
+
+def test_a_running_search_is_drawn(tmp_path):
+    path = write_run(tmp_path, "darts", 0, [0.9, 0.3])
+    with (path / "epochs.jsonl").open("a") as file:
+        file.write('{"epoch": 2, "test_er')
+    assert main([str(tmp_path)]) == 0
+
+
+def test_without_a_hessian_the_other_figures_are_drawn_and_the_command_says_so(tmp_path, capsys):
+    write_run(tmp_path, "darts", 0, [0.9, 0.3, 0.2, 0.1], norm=None)
+    assert main([str(tmp_path)]) == 0
+    assert not (tmp_path / "figures" / "hessian_digits_space1.png").exists()
+    assert "not drawn: hessian_digits_space1: no run has a Hessian" in capsys.readouterr().err
+
+
+def test_nothing_to_draw_yet_is_an_error_and_leaves_no_folder(tmp_path):
+    write_run(tmp_path, "darts", 0, [0.9], norm=None)
+    with pytest.raises(UserError, match="nothing to draw yet"):
+        main([str(tmp_path)])
+    assert not (tmp_path / "figures").exists()
+
+
+@pytest.mark.parametrize("case", ["no folder", "no runs", "corrupt line", "figures is a file"])
+def test_a_mistake_is_one_line_and_status_2(tmp_path, capsys, case):
+    results = tmp_path / "results"
+    if case != "no folder":
+        results.mkdir()
+    if case in ("corrupt line", "figures is a file"):
+        path = write_run(results, "darts", 0, [0.9, 0.3, 0.2, 0.1])
+    if case == "corrupt line":
+        (path / "epochs.jsonl").write_text("?\n")
+    if case == "figures is a file":
+        (results / "figures").touch()
+    assert run_command(lambda: main([str(results)])) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: ")
+    assert message.count("\n") == 1
+
+
+def test_help_is_given_without_matplotlib():
+    code = (
+        "import sys, harness.plot\n"
+        "try: harness.plot.main(['--help'])\n"
+        "except SystemExit: assert not {'matplotlib', 'seaborn', 'torch', 'numpy'} & sys.modules.keys(), sys.modules"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "RESULTS" in answer.stdout

@@ -1,0 +1,166 @@
+"""The anytime-error figure, and the panels of supernet against table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from plots import anytime, decay, style
+from plots.records import NothingToDrawError, gather
+
+
+def legend_texts(figure: Figure) -> list[str]:
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def page_texts(figure: Figure) -> str:
+    return " ".join(text.get_text().replace("\n", " ") for text in figure.texts)
+
+
+def mean_line(figure: Figure, method: str):
+    (line,) = [line for line in figure.axes[0].lines if line.get_label() == method]
+    return line
+
+
+def test_the_curve_is_the_mean_in_percent_over_epochs_from_1(write_run, tmp_path):
+    write_run("darts", 0, [0.9, 0.4, 0.2])
+    write_run("darts", 1, [0.9, 0.3, 0.1])
+    (comparison,), _ = gather(tmp_path)
+    figure, (series,) = anytime.draw(comparison)
+    line = mean_line(figure, "darts")
+    np.testing.assert_array_equal(line.get_xdata(), [1, 2])
+    np.testing.assert_allclose(line.get_ydata(), [35, 15])
+    assert line.get_color() == style.look("darts").colour
+    np.testing.assert_allclose(series.mean, [0.9, 0.35, 0.15])
+    assert "%" in figure.axes[0].get_ylabel()
+
+
+def test_single_seeds_are_faint_and_in_percent(write_run, tmp_path):
+    write_run("darts", 0, [0.9, 0.4, 0.2])
+    write_run("darts", 1, [0.9, 0.3, 0.1])
+    (comparison,), _ = gather(tmp_path)
+    figure, _ = anytime.draw(comparison)
+    faint = [line for line in figure.axes[0].lines if line.get_label() != "darts"]
+    np.testing.assert_allclose([line.get_ydata() for line in faint], [[40, 20], [30, 10]])
+    assert all(line.get_alpha() < 0.5 for line in faint)
+
+
+def test_the_legend_names_methods_with_n_and_the_band(write_run, tmp_path):
+    for seed in range(4):
+        write_run("sdarts_rs", seed, [0.9, 0.4, 0.2 + seed / 100])
+    write_run("darts", 0, [0.9, 0.4, 0.2])
+    write_run("darts", 1, [0.9, 0.4], epochs=2)
+    write_run("gdas", 0, [0.9, 0.4, 0.2])
+    (comparison,), _ = gather(tmp_path)
+    figure, _ = anytime.draw(comparison)
+    assert legend_texts(figure) == [
+        "DARTS, n=2 (1 unfinished)",
+        "SDARTS-RS, n=4",
+        "GDAS, n=1",
+        "band: 95 % t-interval of the mean of 4 seeds",
+        "band: range of 2 seeds",
+        "mean over seeds",
+        "single seeds",
+    ]
+    assert len(figure.axes[0].collections) == 2
+
+
+def test_one_seed_has_no_band_and_says_so(write_run, tmp_path):
+    write_run("darts", 0, [0.9, 0.4, 0.2])
+    (comparison,), _ = gather(tmp_path)
+    figure, _ = anytime.draw(comparison)
+    assert legend_texts(figure) == ["DARTS, n=1", "one seed, no band"]
+    assert len(figure.axes[0].collections) == 0
+
+
+def test_the_page_states_benchmark_table_scale_and_epochs(write_run, tmp_path):
+    write_run("darts", 0, [0.9, 0.4, 0.2], table={"label": "standin"}, scale="2 channels, 1 cell", space=3)
+    (comparison,), _ = gather(tmp_path)
+    figure, _ = anytime.draw(comparison)
+    assert "digits, space 3" in page_texts(figure)
+    assert "table: standin · 2 channels, 1 cell · 2 epochs" in page_texts(figure)
+
+
+def test_epochs_are_in_the_legend_where_they_differ(write_run, tmp_path):
+    write_run("darts", 0, [0.9, 0.4, 0.2])
+    write_run("gdas", 0, [0.9, 0.4])
+    (comparison,), _ = gather(tmp_path)
+    figure, _ = anytime.draw(comparison)
+    assert legend_texts(figure)[:2] == ["DARTS, 2 epochs, n=1", "GDAS, 1 epoch, n=1"]
+
+
+def test_cells_outside_the_table_are_gaps_and_counted(write_run, tmp_path):
+    write_run("darts", 0, [0.9, 0.4, None, 0.2])
+    (comparison,), _ = gather(tmp_path)
+    figure, _ = anytime.draw(comparison)
+    np.testing.assert_array_equal(mean_line(figure, "darts").get_ydata(), [40, np.nan, 20])
+    assert "1 of 3 cells are not in the table" in page_texts(figure)
+
+
+def test_a_seed_that_has_just_begun_is_named_and_not_counted(write_run, tmp_path):
+    write_run("darts", 0, [0.9, 0.4])
+    write_run("darts", 7, [0.9], epochs=1)
+    write_run("darts", 8, [], epochs=1)
+    (comparison,), _ = gather(tmp_path)
+    figure, _ = anytime.draw(comparison)
+    assert legend_texts(figure)[0] == "DARTS, n=1"
+    assert "Without a value yet: DARTS seed 7, 8." in page_texts(figure)
+
+
+def test_without_an_epoch_there_is_nothing_to_draw(write_run, tmp_path):
+    write_run("darts", 0, [0.9], epochs=3)
+    (comparison,), _ = gather(tmp_path)
+    for module in (anytime, decay):
+        with pytest.raises(NothingToDrawError, match="epoch 1 or later"):
+            module.draw(comparison)
+
+
+def test_a_single_epoch_is_drawn_without_warning(write_run, tmp_path):
+    write_run("darts", 0, [0.9, 0.4], norms=[0.1, 0.1])
+    (comparison,), _ = gather(tmp_path)
+    figure, _ = anytime.draw(comparison)
+    style.save(figure, tmp_path / "one", "")
+    assert mean_line(figure, "darts").get_marker() == "o"
+
+
+def test_supernet_and_table_errors_share_a_panel_for_each_method(write_run, tmp_path):
+    for method in ("darts", "sdarts_rs", "gdas"):
+        write_run(method, 0, [0.9, 0.2, 0.1])
+        write_run(method, 1, [0.9, 0.4, 0.0])
+    (comparison,), _ = gather(tmp_path)
+    figure, series = decay.draw(comparison)
+    style.save(figure, tmp_path / "decay", "")
+    assert [axes.get_title() for axes in figure.axes] == ["DARTS, n=2", "SDARTS-RS, n=2", "GDAS, n=2"]
+    lines = {line.get_label(): line.get_ydata() for line in figure.axes[0].lines}
+    np.testing.assert_allclose(lines["supernet_valid_error"], [25, 50 / 3])
+    np.testing.assert_allclose(lines["test_error"], [30, 5])
+    assert [one.quantity for one in series[:2]] == ["supernet_valid_error", "test_error"]
+    assert figure.axes[0].lines[1].get_color() == style.look("darts").colour
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 7])
+def test_every_method_has_its_panel_however_many_there_are(write_run, tmp_path, count):
+    names = ["darts", "sdarts_rs", "sdarts_adv", "gdas", "nasp", "enas", "other"][:count]
+    for name in names:
+        write_run(name, 0, [0.9, 0.2, 0.1])
+    (comparison,), _ = gather(tmp_path)
+    figure, series = decay.draw(comparison)
+    assert [axes.get_title() for axes in figure.axes if axes.axison] == [
+        f"{style.look(name).label}, n=1" for name in sorted(names, key=style.drawing_order)
+    ]
+    assert len(series) == 2 * count
+
+
+def test_long_names_stay_on_the_page(write_run, tmp_path):
+    for method in ("darts", "sdarts_adv@without_weight_decay_and_a_longer_name"):
+        for seed in range(2):
+            write_run(method, seed, [0.9, 0.2, 0.1], epochs=100 + len(method))
+    (comparison,), _ = gather(tmp_path)
+    for module in (anytime, decay):
+        figure, _ = module.draw(comparison)
+        with style.applied():
+            figure.draw_without_rendering()
+            parts = [*figure.axes, *figure.legends, *(axes.title for axes in figure.axes)]
+            boxes = [part.get_tightbbox(figure.canvas.get_renderer()) for part in parts]
+        assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes), [(box.x0, box.x1) for box in boxes]

@@ -1,0 +1,234 @@
+"""What is gathered into one figure, and the numbers that it shows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from scipy import stats
+
+from harness.errors import UserError
+from harness.run_folder import RunFolder, RunFolderError
+from plots.records import INTERVAL, NO_BAND, RANGE, Method, Run, csv_text, gather, summarise
+
+
+def method_of(values: np.ndarray) -> Method:
+    epochs = values.shape[1] - 1
+    lines = [{"epoch": epoch} for epoch in range(epochs + 1)]
+    return Method("darts", epochs, tuple(Run(Path(f"seed{seed}"), seed, epochs, lines) for seed in range(len(values))))
+
+
+def test_runs_are_grouped_by_bench_and_space_and_method(write_run, tmp_path):
+    write_run("darts", 1, [0.5, 0.4])
+    write_run("darts", 0, [0.5, 0.3])
+    write_run("darts@wide", 0, [0.5, 0.2])
+    write_run("darts", 0, [0.5, 0.1], space=2)
+    write_run("darts", 0, [0.5, 0.1], bench="other")
+    comparisons, notes = gather(tmp_path)
+    assert [(one.bench, one.space) for one in comparisons] == [("digits", 1), ("digits", 2), ("other", 1)]
+    assert [method.name for method in comparisons[0].methods] == ["darts", "darts@wide"]
+    assert [run.seed for run in comparisons[0].methods[0].runs] == [0, 1]
+    assert notes == []
+
+
+def test_seeds_are_in_order_of_number_not_of_name(write_run, tmp_path):
+    for seed in (10, 2, 9):
+        write_run("darts", seed, [0.5, 0.4])
+    (comparison,), _ = gather(tmp_path)
+    assert [run.seed for run in comparison.methods[0].runs] == [2, 9, 10]
+
+
+def test_missing_values_and_epochs_are_nan(write_run, tmp_path):
+    write_run("darts", 0, [0.5, None, 0.3])
+    write_run("darts", 1, [0.4], epochs=2)
+    (comparison,), _ = gather(tmp_path)
+    values = comparison.methods[0].values("test_error")
+    np.testing.assert_array_equal(values, [[0.5, np.nan, 0.3], [0.4, np.nan, np.nan]])
+    assert [run.is_finished for run in comparison.methods[0].runs] == [True, False]
+
+
+def test_a_value_that_is_no_number_is_refused(write_run, tmp_path):
+    path = write_run("darts", 0, [0.5])
+    RunFolder(path).append({"epoch": 1, "test_error": "0.3"})
+    (comparison,), _ = gather(tmp_path)
+    with pytest.raises(RunFolderError, match=r"seed0: epoch 1: expected a number as test_error, got '0.3'"):
+        comparison.methods[0].values("test_error")
+
+
+def test_conditions_name_table_scale_and_epochs(write_run, tmp_path):
+    write_run("darts", 0, [0.5, 0.4], table={"label": "standin"}, scale="2 channels")
+    (comparison,), _ = gather(tmp_path)
+    assert comparison.conditions() == "table: standin · 2 channels · 1 epoch"
+
+
+def test_methods_with_different_epochs_share_a_figure_that_says_so(write_run, tmp_path):
+    write_run("darts", 0, [0.5, 0.4])
+    write_run("enas", 0, [0.5, 0.4, 0.3])
+    (comparison,), _ = gather(tmp_path)
+    assert comparison.epochs_differ
+    assert "epochs differ" in comparison.conditions()
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"table": {"label": "standin"}}, r"table \('digits \(abababababab\)' and 'standin'\)"),
+        ({"table": {"label": "digits", "sha256": "cd" * 32}}, r"table \('digits \(abab.*cdcd"),
+        ({"scale": "16 channels"}, "scale"),
+    ],
+)
+def test_methods_that_differ_in_table_or_scale_are_refused_by_name(write_run, tmp_path, changed, what):
+    first = write_run("darts", 0, [0.5, 0.4])
+    second = write_run("gdas", 0, [0.5, 0.4], **changed)
+    with pytest.raises(UserError, match=what) as caught:
+        gather(tmp_path)
+    assert str(first) in str(caught.value)
+    assert str(second) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"epochs": 5}, r"epochs \(1 and 5\)"),
+        ({"settings": {"weights": {"decay": 0.2}}}, r"settings \(weights\.decay\)"),
+    ],
+)
+def test_seeds_of_one_method_that_differ_are_refused(write_run, tmp_path, changed, what):
+    write_run("darts", 0, [0.5, 0.4])
+    write_run("darts", 1, [0.5, 0.4], **changed)
+    with pytest.raises(UserError, match=f"darts/seed0 and .*darts/seed1 differ in {what}"):
+        gather(tmp_path)
+
+
+def test_the_same_seed_twice_is_refused(write_run, tmp_path):
+    path = write_run("darts", 0, [0.5, 0.4])
+    path.rename(path.with_name("seed0.kept"))
+    write_run("darts", 0, [0.5, 0.4])
+    with pytest.raises(UserError, match=r"seed0 and .*seed0\.kept are both seed 0 of darts"):
+        gather(tmp_path)
+
+
+def test_a_line_recorded_with_another_table_is_refused(write_run, tmp_path):
+    path = write_run("darts", 0, [0.5, 0.4], epochs=2)
+    RunFolder(path).append({"epoch": 2, "table": "standin", "test_error": 0.1})
+    with pytest.raises(UserError, match=r"epoch 2 was recorded with table 'standin', config\.json says 'digits'"):
+        gather(tmp_path)
+
+
+@pytest.mark.parametrize(("key", "value"), [("format", 2), ("bench", None), ("space", "1"), ("epochs", None)])
+def test_a_configuration_that_cannot_be_drawn_is_named(write_run, tmp_path, key, value):
+    path = write_run("darts", 0, [0.5, 0.4])
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps(config | {key: value}))
+    with pytest.raises(RunFolderError, match=f"seed0.*expected {key}"):
+        gather(tmp_path)
+
+
+def test_a_results_folder_inside_is_left_out_and_named(write_run, tmp_path):
+    write_run("darts", 0, [0.5, 0.4])
+    write_run("darts", 0, [0.5, 0.1], root=tmp_path / "published")
+    (comparison,), notes = gather(tmp_path)
+    assert len(comparison.methods[0].runs) == 1
+    assert comparison.methods[0].values("test_error")[0, 1] == 0.4
+    assert notes == [f"left out: {tmp_path / 'published'}, a results folder of its own"]
+
+
+def test_a_results_folder_inside_is_drawn_where_there_is_nothing_else(write_run, tmp_path):
+    write_run("darts", 0, [0.5, 0.1], root=tmp_path / "published")
+    comparisons, notes = gather(tmp_path)
+    assert len(comparisons) == 1
+    assert notes == []
+
+
+@pytest.mark.parametrize("below", ["digits", "digits/space1", "digits/space1/darts", "digits/space1/darts/seed0"])
+def test_any_folder_below_can_be_drawn_by_itself(write_run, tmp_path, below):
+    write_run("darts", 0, [0.5, 0.1])
+    (comparison,), notes = gather(tmp_path / below)
+    assert comparison.methods[0].name == "darts"
+    assert notes == []
+
+
+def test_three_seeds_get_the_t_interval_of_the_mean():
+    values = np.array([[0.5, 0.1], [0.4, 0.2], [0.6, 0.6], [0.3, 0.2]])
+    series = summarise(method_of(values), "test_error", values, first=0)
+    assert series.band == INTERVAL
+    np.testing.assert_allclose(series.mean, values.mean(axis=0))
+    low, high = stats.t.interval(0.95, 3, loc=values.mean(axis=0), scale=stats.sem(values, axis=0))
+    np.testing.assert_allclose(series.low, low)
+    np.testing.assert_allclose(series.high, high)
+
+
+def test_the_t_interval_ends_where_fewer_than_three_seeds_have_the_epoch():
+    values = np.array([[0.5, 0.1, 0.2], [0.4, 0.2, np.nan], [0.6, np.nan, np.nan]])
+    series = summarise(method_of(values), "test_error", values, first=0)
+    np.testing.assert_array_equal(series.n, [3, 2, 1])
+    np.testing.assert_allclose(series.mean, [0.5, 0.15, 0.2])
+    np.testing.assert_array_equal(np.isnan(series.low), [False, True, True])
+
+
+def test_two_seeds_get_their_range_where_both_are():
+    values = np.array([[0.5, 0.1, 0.2], [0.4, 0.2, np.nan]])
+    series = summarise(method_of(values), "test_error", values, first=0)
+    assert series.band == RANGE
+    np.testing.assert_array_equal(series.low, [0.4, 0.1, np.nan])
+    np.testing.assert_array_equal(series.high, [0.5, 0.2, np.nan])
+
+
+def test_one_seed_gets_no_band_and_epoch_0_alone_does_not_make_a_seed():
+    values = np.array([[0.5, 0.1], [0.4, np.nan]])
+    series = summarise(method_of(values), "test_error", values, first=1)
+    assert (series.band, series.seeds) == (NO_BAND, 1)
+    assert np.isnan(series.low).all()
+
+
+@given(
+    arrays.arrays(
+        np.float64, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=st.floats(0, 1) | st.just(float("nan"))
+    )
+)
+def test_the_band_holds_the_mean_and_what_has_no_seed_is_nan(values):
+    series = summarise(method_of(values), "test_error", values, first=0)
+    banded = np.isfinite(series.low)
+    assert (series.low[banded] <= series.mean[banded] + 1e-12).all()
+    assert (series.mean[banded] <= series.high[banded] + 1e-12).all()
+    np.testing.assert_array_equal(np.isnan(series.mean), series.n == 0)
+
+
+def test_csv_holds_the_numbers_and_the_conditions(write_run, tmp_path):
+    write_run("darts", 0, [0.5, 0.4, None])
+    write_run("darts", 3, [0.5, 0.2, None])
+    write_run("gdas", 3, [0.7, 0.1], epochs=2)
+    (comparison,), _ = gather(tmp_path)
+    series = [summarise(method, "test_error", method.values("test_error"), 1) for method in comparison.methods]
+    rows = list(csv.DictReader(io.StringIO(csv_text(comparison, series))))
+    assert ",".join(rows[0]) == "bench,space,method,quantity,epoch,n,mean,low,high,band,table,scale,seed0,seed3"
+    assert [(row["method"], row["epoch"], row["n"]) for row in rows] == [
+        ("darts", "0", "2"),
+        ("darts", "1", "2"),
+        ("gdas", "0", "1"),
+        ("gdas", "1", "1"),
+    ]
+    assert float(rows[1]["mean"]) == pytest.approx(0.3)
+    assert (rows[1]["low"], rows[1]["high"], rows[1]["band"]) == ("0.2", "0.4", "range")
+    assert (rows[1]["seed0"], rows[1]["seed3"]) == ("0.4", "0.2")
+    assert (rows[3]["low"], rows[3]["band"], rows[3]["seed0"], rows[3]["seed3"]) == ("", "", "", "0.1")
+    assert (rows[3]["bench"], rows[3]["space"], rows[3]["table"]) == ("digits", "1", "digits")
+    assert rows[3]["scale"] == "4 channels, 3 cells"
+
+
+def test_plots_load_neither_torch_nor_optimizers():
+    code = (
+        "import sys, harness.plot, plots.anytime, plots.hessian, plots.decay; "
+        "print(sorted({name.partition('.')[0] for name in sys.modules} & {'torch', 'optimizers', 'spaces'}))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
