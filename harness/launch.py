@@ -1,0 +1,410 @@
+"""Run the seeds of a request side by side, tell how they get on, and stop them cleanly.
+
+Every seed runs in a process of its own from a fixed number of threads, so that it computes to the bit what it would
+compute alone. Processes tell the parent of each recorded line; the parent alone writes to the terminal. Ctrl-C (or
+SIGTERM) lets each finish the step it is in; what was recorded stays, and the same command goes on from there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import platform
+import queue
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from harness import __version__
+from harness.benchmarks import Benchmark, get_benchmark
+from harness.errors import EXIT_USER_ERROR, UserError
+from harness.progress import Progress
+from harness.run_folder import Line, RunFolder, RunFolderError, run_path, write_atomically
+from harness.settings import SearchConfig, resolve
+from optimizers.registry import Method, get_method
+from spaces.search_space import get_space
+
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Request:
+    """A command line, parsed.
+
+    Attributes:
+        bench: name or TOML path of the benchmark.
+        space: 1, 2 or 3.
+        optimizer: name of the method.
+        seeds: seeds to run.
+        epochs: epochs asked for; None for the benchmark's.
+        results: results folder.
+        device: auto, cpu or cuda.
+        overrides: settings by dotted key, as text.
+        name: name of the variant, or None.
+        workers: seeds side by side; None for one a core, or one on a GPU.
+        threads: CPU threads of each seed.
+        command: the command line, for `env.json`.
+    """
+
+    bench: str
+    space: int
+    optimizer: str
+    seeds: Sequence[int]
+    epochs: int | None = None
+    results: Path = Path("results")
+    device: str = "auto"
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    name: str | None = None
+    workers: int | None = None
+    threads: int = 1
+    command: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class _Seed:
+    """One seed, as its process gets it; everything in it can be pickled."""
+
+    request: Request
+    config: SearchConfig
+    method_name: str
+    seed: int
+    path: Path
+    device: str
+    record: dict[str, Any]
+
+
+def launch(request: Request, dry_run: bool = False) -> int:
+    """Run all seeds that are not finished.
+
+    Returns:
+        exit status: 0, 2 if a seed failed for a reason the user can mend, 1 if for another, 130 if interrupted.
+
+    Raises:
+        UserError: nothing can be run as asked.
+    """
+    bench = get_benchmark(request.bench)
+    try:
+        method = get_method(request.optimizer)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    config, changed = resolve(method, bench.settings, request.overrides, request.epochs)
+    name = _variant_name(request.name, changed)
+    method_name = request.optimizer + (f"@{name}" if name else "")
+    device = _device(request.device)
+    record = _record(request, bench, config, name)
+    seeds = [
+        _Seed(
+            request,
+            config,
+            method_name,
+            seed,
+            run_path(request.results, bench.name, request.space, method_name, seed),
+            device,
+            {**record, "seed": seed},
+        )
+        for seed in request.seeds
+    ]
+    pending = []
+    for seed in seeds:
+        state = _state(seed)
+        print(f"seed {seed.seed}: {state}, {seed.path}", flush=True)
+        if not state.startswith("finished"):
+            pending.append(seed)
+    workers = request.workers or (1 if device == "cuda" else max(1, (os.cpu_count() or 1) // request.threads))
+    workers = min(workers, len(pending))
+    if dry_run:
+        print(
+            f"would run {len(pending)} of {len(seeds)} seeds of {method_name} on {bench.name}, space {request.space}, "
+            f"{config.epochs} epochs, {record['scale']}, on {device}, {workers} side by side"
+        )
+        print(json.dumps(config.to_json(), indent=1))
+        return 0
+    _check_writable(request.results)
+    status = _run_all(pending, workers) if pending else 0
+    for seed in seeds:
+        print(_summary(seed))
+    return status
+
+
+def _record(request: Request, bench: Benchmark, config: SearchConfig, name: str | None) -> dict[str, Any]:
+    """What `config.json` holds, the seed aside; loads the data once, so that mistakes show before any process starts."""
+    images, table = bench.images(), bench.table(request.space)
+    half = len(images.train_images) // 2
+    count = config.data.images or half
+    if not 1 <= count <= half:
+        raise UserError(f"data.images: expected 1 to {half} images in each split of {bench.name}, got {count}")
+    if config.network.cells < 1 or config.network.channels < 1 or config.data.batch_size < 1:
+        raise UserError("expected at least 1 of network.cells, network.channels and data.batch_size")
+    return {
+        "format": 1,
+        "bench": bench.name,
+        "space": request.space,
+        "optimizer": request.optimizer,
+        "name": name,
+        "epochs": config.epochs,
+        "scale": f"{config.network.channels} channels, {config.network.cells} cells, {count:,}+{count:,} images",
+        "images": images.name,
+        "table": {"label": table.info.label, "kind": table.info.kind, "sha256": table.info.source_sha256},
+        "threads": request.threads,
+        "settings": config.to_json(),
+    }
+
+
+def _variant_name(name: str | None, changed: Mapping[str, Any]) -> str | None:
+    if name is not None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise UserError(f"--name: expected letters, digits, '.', '_' and '-', got {name!r}")
+        return name
+    if not changed:
+        return None
+    return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _device(wanted: str) -> str:
+    import torch
+
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise UserError("--device cuda: torch finds no CUDA device; use --device cpu, or install a CUDA build of torch")
+    return "cuda" if available and wanted != "cpu" else "cpu"
+
+
+def _state(seed: _Seed) -> str:
+    """Where a seed stands, in words.
+
+    Raises:
+        UserError: its folder holds a run of another configuration.
+    """
+    folder = RunFolder(seed.path)
+    if not (seed.path / "config.json").exists():
+        if (seed.path / "epochs.jsonl").exists():
+            raise UserError(f"{seed.path}: holds epochs but no config.json; move the folder away")
+        return f"new, {seed.config.epochs} epochs"
+    _check_same(folder.config(), seed)
+    lines = folder.epochs()
+    if folder.is_finished():
+        return f"finished before ({seed.config.epochs} epochs), skipped"
+    return f"goes on after epoch {lines[-1]['epoch']}" if lines else f"new, {seed.config.epochs} epochs"
+
+
+def _check_same(found: Mapping[str, Any], seed: _Seed) -> None:
+    wanted = json.loads(json.dumps(seed.record))
+    # How many threads a run has decides its last bits, not what it is; a resumed run keeps the number it started with.
+    ours, theirs = (_flat({k: v for k, v in record.items() if k != "threads"}) for record in (wanted, found))
+    if differing := [key for key in ours | theirs if ours.get(key) != theirs.get(key)]:
+        first = differing[0]
+        more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
+        raise UserError(
+            f"{seed.path}: holds a run with {first} = {theirs.get(first)!r}, asked for is {ours.get(first)!r}{more}; give this "
+            "one a --name or other --results"
+        )
+
+
+def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in record.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _check_writable(results: Path) -> None:
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        probe = results / f".writable.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"{results}: cannot be written ({error.strerror}); give another --results") from None
+
+
+def _run_all(pending: Sequence[_Seed], workers: int) -> int:
+    context = multiprocessing.get_context("spawn")
+    messages: Any = context.Queue()
+    stop = context.Event()
+    interrupted = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal interrupted
+        if interrupted:
+            raise KeyboardInterrupt
+        interrupted = True
+        stop.set()
+
+    handlers = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    progress = Progress([seed.seed for seed in pending], pending[0].config.epochs)
+    waiting, running = list(pending), dict[int, Any]()
+    failures: dict[int, int] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers and not interrupted:
+                seed = waiting.pop(0)
+                process = context.Process(target=_work, args=(seed, messages, stop), name=f"seed{seed.seed}")
+                process.start()
+                running[seed.seed] = process
+            if interrupted and not running:
+                break
+            try:
+                number, kind, content = messages.get(timeout=0.2)
+            except queue.Empty:
+                for number in [n for n, process in running.items() if process.exitcode is not None]:
+                    if messages.empty():
+                        code = running.pop(number).exitcode
+                        if code != 0:
+                            failures[number] = 1
+                            progress.say(
+                                f"seed {number}: its process died (exit status {code}); run the command again to go on"
+                            )
+                continue
+            if kind == "line":
+                progress.line(number, content)
+                continue
+            running.pop(number).join()
+            if kind == "failed":
+                failures[number] = content[0]
+                progress.say(f"seed {number}: {content[1]}", error=True)
+    except KeyboardInterrupt:
+        for process in running.values():
+            process.kill()
+    finally:
+        progress.close()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if interrupted:
+        command = shlex.join(pending[0].request.command)
+        print(
+            f"interrupted; every recorded epoch is kept. The same command goes on from there: {command}",
+            file=sys.stderr,
+        )
+        return EXIT_INTERRUPTED
+    return max(failures.values(), default=0)
+
+
+def _work(seed: _Seed, messages: Any, stop: Any) -> None:
+    """Run one seed in a process of its own; tells of every line and of the end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        _search(seed, lambda line: messages.put((seed.seed, "line", line)), stop.is_set)
+        messages.put((seed.seed, "ended", None))
+    except (UserError, RunFolderError) as error:
+        messages.put((seed.seed, "failed", (EXIT_USER_ERROR, f"error: {' '.join(str(error).split())}")))
+    except OSError as error:
+        text = f"error: {error.filename or seed.path}: {error.strerror}; what was recorded is kept"
+        messages.put((seed.seed, "failed", (EXIT_USER_ERROR, text)))
+    except Exception:
+        messages.put((seed.seed, "failed", (1, traceback.format_exc())))
+
+
+def _search(seed: _Seed, report: Any, stopped: Any) -> None:
+    import torch
+
+    from harness.images import halve
+    from harness.search import Search, Task
+
+    folder = RunFolder(seed.path)
+    with folder.locked():
+        record = seed.record
+        if (seed.path / "config.json").exists():
+            record = folder.config()
+            _check_same(record, seed)
+        torch.set_num_threads(int(record["threads"]))
+        bench = get_benchmark(seed.request.bench)
+        arrays = bench.images()
+        training, validation = halve(arrays, seed.device, limit=seed.config.data.images or None)
+        method: Method = get_method(seed.request.optimizer)
+        task = Task(bench.name, get_space(seed.request.space), method, seed.config, seed.seed, record["scale"])
+        search = Search(task, folder, training, validation, bench.table(seed.request.space), arrays.classes)
+        _write_environment(folder, seed)
+        folder.create(record, folder.environment())
+        search.run(report, stopped)
+
+
+def _write_environment(folder: RunFolder, seed: _Seed) -> None:
+    """Add this start to `env.json`: a resumed run names every machine and version that it ran on."""
+    path = folder.path / "env.json"
+    starts = folder.environment()["starts"] if path.exists() else []
+    write_atomically(path, json.dumps({"starts": [*starts, _environment(seed)]}, indent=1).encode())
+
+
+def _environment(seed: _Seed) -> dict[str, Any]:
+    import numpy
+    import torch
+
+    return {
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": list(seed.request.command),
+        "harness": __version__,
+        "source": _source_revision(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "platform": platform.platform(),
+        "cpu": _processor(),
+        "cpus": os.cpu_count(),
+        "device": torch.cuda.get_device_name() if seed.device == "cuda" else "cpu",
+        "cuda": torch.version.cuda if seed.device == "cuda" else None,
+    }
+
+
+def _source_revision() -> str | None:
+    """The commit of the checkout that runs, with `+` where files differ from it; None outside a checkout."""
+    here = Path(__file__).parent.parent
+    try:
+        revision = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+        changes = subprocess.run(
+            ["git", "-C", str(here), "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return revision + ("+" if changes else "")
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _summary(seed: _Seed) -> str:
+    """The end of a seed in a line."""
+    try:
+        lines = RunFolder(seed.path).epochs()
+    except RunFolderError as error:
+        return f"seed {seed.seed}: {error}"
+    trained: list[Line] = lines[1:]
+    if not trained:
+        return f"seed {seed.seed}: no epoch finished, {seed.path}"
+    last = trained[-1]
+    text = f"seed {seed.seed}: epoch {last['epoch']}, cell {last['cell']}, test error {_percent(last['test_error'])}"
+    judged = [line for line in trained if line["valid_error"] is not None]
+    if judged:
+        best = min(judged, key=lambda line: line["valid_error"])
+        text += f"; best by validation: epoch {best['epoch']}, test error {_percent(best['test_error'])}"
+    return f"{text}; {seed.path}"
+
+
+def _percent(error: float | None) -> str:
+    return "not in the table" if error is None else f"{100 * error:.2f} %"

@@ -1,0 +1,150 @@
+"""`python -m harness.run`: search a space with a method, some seeds side by side."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.errors import OneLineParser, UserError, run_command
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for.
+
+    Returns:
+        0, or 130 where the searches were interrupted.
+
+    Raises:
+        UserError: anything about the command line, the data or the results folder that the user can mend.
+    """
+    options = _parser().parse_args(arguments)
+    if options.optimizer == "list" or options.bench == "list":
+        _print_lists(options.optimizer == "list", options.bench == "list")
+        return 0
+    if options.space is None or options.optimizer is None or options.seeds is None:
+        raise UserError(
+            "expected --space, --optimizer and --seeds, for example: "
+            "python -m harness.run --space 1 --optimizer darts --seeds 2 --bench digits"
+        )
+    seeds = parse_seeds(options.seeds)
+
+    # Importing torch takes seconds, which `--help` and a mistyped seed do not wait for.
+    from harness.launch import Request, launch
+
+    request = Request(
+        bench=options.bench,
+        space=options.space,
+        optimizer=options.optimizer,
+        seeds=seeds,
+        epochs=options.epochs,
+        results=options.results,
+        device=options.device,
+        overrides=_parse_overrides(options.set),
+        name=options.name,
+        workers=options.workers,
+        threads=options.threads,
+        command=["python", "-m", "harness.run", *(arguments if arguments is not None else sys.argv[1:])],
+    )
+    return launch(request, dry_run=options.dry_run)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`6` means the seeds 0 to 5; `3,5,7` means those, and `3,` the seed 3 alone.
+
+    Raises:
+        UserError: not of that form, none at all, or one twice.
+    """
+    form = "--seeds: expected a number of seeds such as 6, or a list such as 3,5,7"
+    try:
+        numbers = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise UserError(f"{form}, got {text!r}") from None
+    if "," not in text:
+        if len(numbers) != 1 or numbers[0] < 1:
+            raise UserError(f"{form}; at least 1, got {text!r}")
+        return list(range(numbers[0]))
+    if not numbers or min(numbers) < 0:
+        raise UserError(f"{form}; seeds from 0, got {text!r}")
+    if len(set(numbers)) != len(numbers):
+        raise UserError(f"{form}; each once, got {text!r}")
+    return numbers
+
+
+def _parse_overrides(pairs: Sequence[str]) -> dict[str, str]:
+    overrides: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise UserError(f"--set: expected key=value such as perturbation.steps=1, got {pair!r}")
+        if key.strip() in overrides:
+            raise UserError(f"--set: {key.strip()} is given twice")
+        overrides[key.strip()] = value.strip()
+    return overrides
+
+
+def _print_lists(optimizers: bool, benches: bool) -> None:
+    if optimizers:
+        from optimizers.registry import list_methods
+
+        for method in list_methods():
+            settings = f" {json.dumps(dict(method.settings))}" if method.settings else ""
+            print(f"{method.name:14}{method.summary}{settings}")
+    if benches:
+        from harness.benchmarks import BENCHMARKS
+
+        for bench in BENCHMARKS:
+            print(f"{bench.name:14}{bench.summary}")
+        print(f"{'FILE.toml':14}any other; the docstring of harness/benchmarks.py shows one")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(
+        prog="python -m harness.run",
+        description="Search a NAS-Bench-1Shot1 space with a one-shot method and record, after every epoch, the true test "
+        "error of the cell that the search would return, and the Hessian of the validation loss. Finished seeds are "
+        "skipped, half-done ones go on.",
+    )
+    add = parser.add_argument
+    add("--space", type=int, choices=(1, 2, 3), help="search space")
+    add("--optimizer", metavar="NAME", help="method; `list` prints what there is")
+    add("--seeds", metavar="N|LIST", help="6 means seeds 0 to 5; 3,5,7 means those")
+    add("--bench", default="nb101", metavar="NAME|FILE.toml", help="benchmark (default: nb101); `list` prints them")
+    add(
+        "--epochs",
+        type=_positive,
+        metavar="N",
+        help="epochs, over which schedules stretch (default: the benchmark's, 100)",
+    )
+    add("--results", type=Path, default=Path("results"), metavar="DIR", help="where run folders lie (default: results)")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda where there is one")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; may be repeated")
+    add("--name", metavar="NAME", help="name of this variant; its folder is OPTIMIZER@NAME")
+    add(
+        "--workers",
+        type=_positive,
+        metavar="N",
+        help="seeds run side by side (default: one a core on the CPU, 1 on a GPU)",
+    )
+    add(
+        "--threads",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="CPU threads of a seed; part of what makes a run repeat to the bit (default: 1)",
+    )
+    add("--dry-run", action="store_true", help="say what would be run and stop")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,267 @@
+"""One search: the epoch loop, and what is recorded after every epoch.
+
+Line e of a run folder describes the state after epoch e; line 0 the state before any training, its Hessian taken on the
+batch that epoch 1 ends with. (The published code saves the alphas before an epoch's training and logs them with the
+epoch's other figures, so that its curve lags by one; it is lines 0 to N - 1.)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from harness.errors import UserError
+from harness.hessian import exact_hessian, spectrum
+from harness.images import Augmentation, EpochDraws, Split, draw_epoch
+from harness.run_folder import Line, RunFolder, write_atomically
+from harness.settings import SearchConfig
+from harness.table import CellNotInTable, Table
+from optimizers.base import Batch, Optimizer
+from optimizers.randomness import Randomness
+from optimizers.registry import Method
+from spaces.search_space import SearchSpace
+from spaces.supernet import Supernet
+
+CHECKPOINT_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one seed of a search is about.
+
+    Attributes:
+        bench: name of the benchmark.
+        space: the search space.
+        method: the method.
+        config: all settings.
+        seed: the seed.
+        scale: the network's and the data's size in words, for lines and figures.
+    """
+
+    bench: str
+    space: SearchSpace
+    method: Method
+    config: SearchConfig
+    seed: int
+    scale: str
+
+
+class Search:
+    """One seed of a search, from its first epoch or from a checkpoint to its last.
+
+    Args:
+        task: what to search.
+        folder: where to record; held by the caller's lock.
+        training: the training split, on the device.
+        validation: the validation split.
+        table: answers for the cells.
+        classes: number of classes.
+    """
+
+    def __init__(
+        self, task: Task, folder: RunFolder, training: Split, validation: Split, table: Table, classes: int
+    ) -> None:
+        self.task, self.folder, self.table = task, folder, table
+        self.training, self.validation = training, validation
+        config = task.config
+        self.randomness = Randomness(task.seed)
+        self.augmentation = Augmentation(config.data.padding, config.data.flip, config.data.cutout)
+        steps = -(-training.n // config.data.batch_size)
+        supernet = Supernet(task.space, config.network, training.images.shape[1], classes)
+        self.optimizer: Optimizer = task.method.optimizer_class(
+            supernet,
+            config.method,
+            epochs=config.epochs,
+            steps=steps,
+            randomness=self.randomness,
+            device=training.device,
+            dtype=training.dtype,
+        )
+
+    def run(
+        self, report: Callable[[Line], None] = lambda line: None, stopped: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Run all epochs that are not recorded, and record each.
+
+        The checkpoint is written before the line and carries it, so that whatever moment the process is killed at, at
+        most the epoch in flight is lost.
+
+        Args:
+            report: called with every new line.
+            stopped: asked before every step; once it says yes, the epoch in flight is given up.
+
+        Raises:
+            UserError: the folder's lines and checkpoint do not fit each other.
+        """
+        epoch = self._restore()
+        if epoch is None:
+            first = self._measure(0, self._draws("validation", 0), {})
+            self._record(0, first)
+            report(first)
+            epoch = 0
+        while epoch < self.task.config.epochs:
+            epoch += 1
+            line = self._epoch(epoch, stopped)
+            if line is None:
+                return
+            self._record(epoch, line)
+            report(line)
+
+    def _epoch(self, epoch: int, stopped: Callable[[], bool]) -> Line | None:
+        """Train one epoch, counted from 1, and describe the state after it; None if stopped before its end."""
+        started = time.perf_counter()
+        index = epoch - 1
+        optimizer = self.optimizer
+        optimizer.begin_epoch(index)
+        training, validation = self._draws("training", index), self._draws("validation", index)
+        loss = torch.zeros((), dtype=torch.float64, device=self.training.device)
+        correct = torch.zeros((), dtype=torch.int64, device=self.training.device)
+        for step in range(optimizer.steps):
+            if stopped():
+                return None
+            batch = Batch(*self.training.batch(training, step))
+            result = optimizer.step(step, batch, Batch(*self.validation.batch(validation, step)))
+            loss += result.loss * len(batch.labels)
+            correct += result.correct
+        optimizer.end_epoch(lambda: self._validation_batches(index))
+        train_loss = float(loss) / self.training.n
+        seconds = {"train": time.perf_counter() - started}
+        line = self._measure(epoch, validation, seconds)
+        return {
+            **line,
+            "train_loss": _finite(train_loss),
+            "train_accuracy": int(correct) / self.training.n,
+        }
+
+    def _measure(self, epoch: int, validation: EpochDraws, seconds: dict[str, float]) -> Line:
+        """The line of an epoch, its training figures aside."""
+        optimizer, config = self.optimizer, self.task.config
+        curvature: dict[str, float | None] = dict.fromkeys(_SPECTRUM)
+        every = config.hessian.every
+        last = Batch(*self.validation.batch(validation, len(validation) - 1))
+        if optimizer.alphas and every and (epoch % every == 0 or epoch == config.epochs):
+            with _timed(seconds, "hessian"):
+                loss = optimizer.architecture_loss(last, update_statistics=False)
+                hessian = exact_hessian(loss, optimizer.alphas, shift_invariant=optimizer.shift_invariant)
+                if torch.isfinite(hessian).all():
+                    curvature.update(dataclasses.asdict(spectrum(hessian, config.method.alphas.weight_decay)))
+        with _timed(seconds, "validation"):
+            accuracy, valid_loss = self._validate(epoch, last)
+        with _timed(seconds, "table"):
+            cell = optimizer.derive()
+            answer = self._look_up(cell)
+        return {
+            "epoch": epoch,
+            "bench": self.task.bench,
+            "table": self.table.info.label,
+            "scale": self.task.scale,
+            **cell.to_json(),
+            **answer,
+            "supernet_valid_accuracy": accuracy,
+            "supernet_valid_loss": _finite(valid_loss),
+            "train_loss": None,
+            "train_accuracy": None,
+            **curvature,
+            "alphas": [alpha.detach().cpu().tolist() for alpha in optimizer.alphas],
+            "seconds": {phase: round(value, 6) for phase, value in seconds.items()},
+        }
+
+    def _look_up(self, cell: Any) -> dict[str, Any]:
+        try:
+            found = self.table.query(cell)
+        except CellNotInTable:
+            return {"test_error": None, "valid_error": None, "repeats": 0}
+        return {"test_error": found.test_error, "valid_error": found.valid_error, "repeats": found.repeats}
+
+    def _validate(self, epoch: int, last: Batch) -> tuple[float, float]:
+        """Accuracy and mean loss of the supernet on the validation split, batch norm in evaluation mode."""
+        optimizer = self.optimizer
+        folded = optimizer.evaluation_weights(last, refresh=self.task.config.validation.refresh_statistics)
+        correct = torch.zeros((), dtype=torch.int64, device=self.validation.device)
+        loss = torch.zeros((), dtype=torch.float64, device=self.validation.device)
+        with torch.no_grad():
+            for batch in self._validation_batches(epoch):
+                logits = optimizer.supernet(folded, optimizer.relax(), batch.images)
+                correct += (logits.argmax(dim=1) == batch.labels).sum()
+                loss += F.cross_entropy(logits, batch.labels, reduction="sum")
+        return int(correct) / self.validation.n, float(loss) / self.validation.n
+
+    def _validation_batches(self, epoch: int) -> Iterator[Batch]:
+        """One pass over the validation split; augmented with draws of its own, as published, or plain."""
+        size = self.task.config.data.batch_size
+        if self.task.config.validation.augment:
+            batches = self.validation.batches(self._draws("evaluation", epoch))
+        else:
+            batches = self.validation.plain_batches(size)
+        for images, labels in batches:
+            yield Batch(images, labels)
+
+    def _draws(self, purpose: str, epoch: int) -> EpochDraws:
+        split = self.training if purpose == "training" else self.validation
+        generator = self.randomness.generator(purpose, epoch)
+        draws = draw_epoch(split.n, self.task.config.data.batch_size, generator, self.augmentation)
+        return draws.to(split.device)
+
+    def _record(self, epoch: int, line: Line) -> None:
+        content = io.BytesIO()
+        torch.save(
+            {"format": CHECKPOINT_FORMAT, "epoch": epoch, "line": line, "optimizer": self.optimizer.state_dict()},
+            content,
+        )
+        write_atomically(self.folder.checkpoint, content.getvalue())
+        self.folder.append(line)
+
+    def _restore(self) -> int | None:
+        """Load the checkpoint, heal the lines, and give the last recorded epoch; None if there is none."""
+        lines = self.folder.heal()
+        path = self.folder.checkpoint
+        if not path.exists():
+            if lines:
+                raise UserError(f"{path}: missing, though {len(lines)} epochs are recorded; move the folder away")
+            return None
+        try:
+            saved = torch.load(path, map_location=self.training.device, weights_only=True)
+            epoch = int(saved["epoch"])
+            if saved["format"] != CHECKPOINT_FORMAT:
+                raise KeyError("format")
+            self.optimizer.load_state_dict(saved["optimizer"])
+        except Exception as error:
+            raise UserError(
+                f"{path}: not a checkpoint of this configuration ({type(error).__name__}); move the folder away"
+            ) from error
+        if len(lines) == epoch:
+            self.folder.append(saved["line"])
+        elif len(lines) != epoch + 1:
+            raise UserError(
+                f"{self.folder.path}: the checkpoint is of epoch {epoch}, but {len(lines)} lines are recorded; "
+                "move the folder away"
+            )
+        return epoch
+
+
+_SPECTRUM = ("lambda_max", "lambda_min", "spectral_norm", "trace", "published_hessian_norm")
+
+
+class _timed:
+    """Adds the seconds of a block to a phase."""
+
+    def __init__(self, seconds: dict[str, float], phase: str) -> None:
+        self.seconds, self.phase = seconds, phase
+
+    def __enter__(self) -> None:
+        self.started = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds[self.phase] = self.seconds.get(self.phase, 0.0) + time.perf_counter() - self.started
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
