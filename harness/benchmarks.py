@@ -84,12 +84,17 @@ def _nb101_images() -> ImageArrays:
 def _nb101_table(space: int) -> Table:
     from harness.table import Table
 
+    if not official_index().exists():
+        raise UserError(
+            f"{official_index()}: no NAS-Bench-101 table; get it with `python -m harness.prepare`, or use "
+            "--bench digits, which needs no download"
+        )
     table = Table.open(official_index())
     if table.info.kind != "official":
         raise UserError(
             f"{table.path}: nb101 takes the official NAS-Bench-101 table only, this one is {table.info.label!r} "
-            f"(SHA-256 {table.info.source_sha256[:12]}...); get it with `python -m harness.prepare`, or describe this table in "
-            "a .toml benchmark of its own, or use --bench digits"
+            f"(SHA-256 {table.info.source_sha256[:12]}...); get it with `python -m harness.prepare`, or describe this "
+            "table in a .toml benchmark of its own, or use --bench digits"
         )
     return table
 
@@ -106,8 +111,8 @@ def _digits_table(space: int) -> Table:
     path = EMBEDDED / f"digits_space{space}.index"
     if not path.exists():
         raise UserError(
-            f"digits has no table of space {space} yet; expected {path.name} in the package. Use --space 1, or measure it: "
-            f"python -m harness.tabulate --images digits --space {space}"
+            f"digits has no table of space {space} yet; expected {path.name} in the package. Use --space 1, or "
+            f"measure it: python -m harness.tabulate --images digits --space {space}"
         )
     return Table.open(path)
 
@@ -122,9 +127,9 @@ DIGITS_SETTINGS: dict[str, Any] = {
     "alphas.learning_rate": 0.0196,
     "hessian.every": 10,
 }
-"""Scale of digits: 400 + 400 images make 4 steps an epoch, 400 in 100 epochs; alphas move at 3e-4 * 26,100 / 400 = .0196
-so that they can travel as far as on CIFAR-10. The last batch of an epoch, whose Hessian is taken, has 40 images, as
-there."""
+"""Scale of digits: 400 + 400 images make 4 steps an epoch, 400 in 100 epochs. Alphas move at 3e-4 * 26,100 / 400 =
+.0196, so that they can travel as far as on CIFAR-10. The last batch of an epoch, whose Hessian is taken, has 40 images,
+as there."""
 
 BENCHMARKS = (
     Benchmark(

@@ -137,7 +137,7 @@ def launch(request: Request, dry_run: bool = False) -> int:
 
 
 def _record(request: Request, bench: Benchmark, config: SearchConfig, name: str | None) -> dict[str, Any]:
-    """What `config.json` holds, the seed aside; loads the data once, so that mistakes show before any process starts."""
+    """What `config.json` holds, the seed aside; loads the data, so that mistakes show before any process starts."""
     images, table = bench.images(), bench.table(request.space)
     half = len(images.train_images) // 2
     count = config.data.images or half
@@ -205,8 +205,8 @@ def _check_same(found: Mapping[str, Any], seed: _Seed) -> None:
         first = differing[0]
         more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
         raise UserError(
-            f"{seed.path}: holds a run with {first} = {theirs.get(first)!r}, asked for is {ours.get(first)!r}{more}; give this "
-            "one a --name or other --results"
+            f"{seed.path}: holds a run with {first} = {theirs.get(first)!r}, asked for is {ours.get(first)!r}{more}; "
+            "give this one a --name or other --results"
         )
 
 

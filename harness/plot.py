@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
-from harness.errors import UserError, run_command
+from harness.errors import OneLineParser, UserError, run_command
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,8 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> OneLineParser:
+    parser = OneLineParser(
         prog="python -m harness.plot",
         description="Draw the figures of every search at or below a folder, for each benchmark and space: the anytime "
         "test error, the Hessian of the validation loss, and supernet against table. Each is written as PNG, PDF and "

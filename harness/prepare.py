@@ -10,14 +10,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 from urllib.parse import unquote, urlsplit
 
 from tqdm import tqdm
 
 from harness.data_folder import ENVIRONMENT_VARIABLE, data_folder
 from harness.download import download, is_url
-from harness.errors import UserError, run_command
+from harness.errors import OneLineParser, UserError, run_command
 from harness.table import OFFICIAL_FILES, OFFICIAL_LABEL, IndexInfo, Table, build_index, table_stem
 from harness.tfrecord import content_sha256
 
@@ -128,13 +127,8 @@ def _local_file(source: str, folder: Path, sha256: str | None) -> Path:
     return file
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; see `{self.prog} --help`")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = OneLineParser(
         prog="python -m harness.prepare",
         description="Get the data. Without arguments: the official NAS-Bench-101 table (0.5 GB) and CIFAR-10.",
     )

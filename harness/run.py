@@ -103,9 +103,9 @@ def _print_lists(optimizers: bool, benches: bool) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog="python -m harness.run",
-        description="Search a NAS-Bench-1Shot1 space with a one-shot method and record, after every epoch, the true test "
-        "error of the cell that the search would return, and the Hessian of the validation loss. Finished seeds are "
-        "skipped, half-done ones go on.",
+        description="Search a NAS-Bench-1Shot1 space with a one-shot method and record, after every epoch, the true "
+        "test error of the cell that the search would return, and the Hessian of the validation loss. Finished seeds "
+        "are skipped, half-done ones go on.",
     )
     add = parser.add_argument
     add("--space", type=int, choices=(1, 2, 3), help="search space")

@@ -7,6 +7,7 @@ epoch's other figures, so that its curve lags by one; it is lines 0 to N - 1.)
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import math
@@ -250,17 +251,12 @@ class Search:
 _SPECTRUM = ("lambda_max", "lambda_min", "spectral_norm", "trace", "published_hessian_norm")
 
 
-class _timed:
-    """Adds the seconds of a block to a phase."""
-
-    def __init__(self, seconds: dict[str, float], phase: str) -> None:
-        self.seconds, self.phase = seconds, phase
-
-    def __enter__(self) -> None:
-        self.started = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self.seconds[self.phase] = self.seconds.get(self.phase, 0.0) + time.perf_counter() - self.started
+@contextlib.contextmanager
+def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    """Add the seconds of a block to a phase."""
+    started = time.perf_counter()
+    yield
+    seconds[phase] = seconds.get(phase, 0.0) + time.perf_counter() - started
 
 
 def _finite(value: float) -> float | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtrit  # type: ignore[import-untyped]
+from scipy.special import stdtrit
 
 from harness.errors import UserError
 from harness.run_folder import Line, RunFolder, RunFolderError, find_runs

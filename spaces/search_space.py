@@ -75,7 +75,7 @@ class SearchSpace:
             raise ValueError(f"expected parents of {len(self.parent_counts)} nodes, got {len(parents)}")
         matrix = np.zeros((self.blocks + 2, self.blocks + 2), dtype=np.int8)
         for node, (chosen, count) in enumerate(zip(parents, self.parent_counts, strict=True), start=1):
-            if len(set(chosen)) != count or not all(0 <= parent < node for parent in chosen):
+            if not len(chosen) == len(set(chosen)) == count or not all(0 <= parent < node for parent in chosen):
                 raise ValueError(f"node {node} takes {count} distinct parents below {node}, got {chosen}")
             matrix[list(chosen), node] = 1
         return matrix

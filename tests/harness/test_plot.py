@@ -28,7 +28,9 @@ def write_run(results: Path, method: str, seed: int, errors: Sequence[float], no
     return folder.path
 
 
-def test_every_figure_is_written_as_png_pdf_and_csv_and_printed(tmp_path, capsys):
+def test_every_figure_is_written_as_png_pdf_and_csv_and_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_run(tmp_path, "darts", 0, [0.9, 0.3, 0.2, 0.1])
     write_run(tmp_path, "darts", 1, [0.9, 0.5, 0.3, 0.2])
     assert main([str(tmp_path)]) == 0
@@ -42,7 +44,7 @@ def test_every_figure_is_written_as_png_pdf_and_csv_and_printed(tmp_path, capsys
         assert pdf.rstrip().endswith(b"%%EOF")
 
 
-def test_the_csv_equals_a_plain_recomputation(tmp_path):
+def test_the_csv_equals_a_plain_recomputation(tmp_path: Path) -> None:
     seeds = np.array([[0.9, 0.3, 0.2, 0.1], [0.9, 0.5, 0.3, 0.2]])
     for seed, errors in enumerate(seeds):
         write_run(tmp_path, "darts", seed, errors.tolist())
@@ -59,7 +61,7 @@ def test_the_csv_equals_a_plain_recomputation(tmp_path):
         np.testing.assert_allclose([float(row[column]) for row in rows], expected)
 
 
-def test_redrawing_gives_the_same_bytes(tmp_path):
+def test_redrawing_gives_the_same_bytes(tmp_path: Path) -> None:
     write_run(tmp_path, "darts", 0, [0.9, 0.3, 0.2, 0.1])
     main([str(tmp_path), "--out", str(tmp_path / "one")])
     main([str(tmp_path), "--out", str(tmp_path / "two")])
@@ -67,28 +69,30 @@ def test_redrawing_gives_the_same_bytes(tmp_path):
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
 
 
-def test_the_figures_folder_is_no_run(tmp_path):
+def test_the_figures_folder_is_no_run(tmp_path: Path) -> None:
     write_run(tmp_path, "darts", 0, [0.9, 0.3, 0.2, 0.1])
     before = find_runs(tmp_path)
     main([str(tmp_path)])
     assert find_runs(tmp_path) == before
 
 
-def test_a_running_search_is_drawn(tmp_path):
+def test_a_running_search_is_drawn(tmp_path: Path) -> None:
     path = write_run(tmp_path, "darts", 0, [0.9, 0.3])
     with (path / "epochs.jsonl").open("a") as file:
         file.write('{"epoch": 2, "test_er')
     assert main([str(tmp_path)]) == 0
 
 
-def test_without_a_hessian_the_other_figures_are_drawn_and_the_command_says_so(tmp_path, capsys):
+def test_without_a_hessian_the_other_figures_are_drawn_and_the_command_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_run(tmp_path, "darts", 0, [0.9, 0.3, 0.2, 0.1], norm=None)
     assert main([str(tmp_path)]) == 0
     assert not (tmp_path / "figures" / "hessian_digits_space1.png").exists()
     assert "not drawn: hessian_digits_space1: no run has a Hessian" in capsys.readouterr().err
 
 
-def test_nothing_to_draw_yet_is_an_error_and_leaves_no_folder(tmp_path):
+def test_nothing_to_draw_yet_is_an_error_and_leaves_no_folder(tmp_path: Path) -> None:
     write_run(tmp_path, "darts", 0, [0.9], norm=None)
     with pytest.raises(UserError, match="nothing to draw yet"):
         main([str(tmp_path)])
@@ -96,7 +100,7 @@ def test_nothing_to_draw_yet_is_an_error_and_leaves_no_folder(tmp_path):
 
 
 @pytest.mark.parametrize("case", ["no folder", "no runs", "corrupt line", "figures is a file"])
-def test_a_mistake_is_one_line_and_status_2(tmp_path, capsys, case):
+def test_a_mistake_is_one_line_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str) -> None:
     results = tmp_path / "results"
     if case != "no folder":
         results.mkdir()
@@ -112,7 +116,15 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path, capsys, case):
     assert message.count("\n") == 1
 
 
-def test_help_is_given_without_matplotlib():
+@pytest.mark.parametrize("arguments", [[], ["results", "--colour", "blue"], ["results", "more"]])
+def test_bad_arguments_are_one_line_and_status_2(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    assert run_command(lambda: main(arguments)) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: ")
+    assert message.count("\n") == 1
+
+
+def test_help_is_given_without_matplotlib() -> None:
     code = (
         "import sys, harness.plot\n"
         "try: harness.plot.main(['--help'])\n"

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import run_folder
 from harness.run_folder import RunFolder, RunFolderError, find_runs, run_path, write_atomically
 
 
@@ -30,7 +29,7 @@ def log_of(run: RunFolder) -> Path:
     return run.path / "epochs.jsonl"
 
 
-def test_what_is_written_is_read_back(tmp_path):
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     run = new_run(tmp_path / "a" / "seed0")
     run.append({"epoch": 0, "test_error": 0.25, "alphas": [[0.1]]})
     run.append({"epoch": 1, "test_error": None})
@@ -40,7 +39,7 @@ def test_what_is_written_is_read_back(tmp_path):
     assert run.checkpoint.parent == run.path
 
 
-def test_a_run_is_finished_at_the_last_epoch_asked_for(tmp_path):
+def test_a_run_is_finished_at_the_last_epoch_asked_for(tmp_path: Path) -> None:
     run = new_run(tmp_path, lines=3)
     assert not run.is_finished()
     run.append({"epoch": 3})
@@ -49,7 +48,7 @@ def test_a_run_is_finished_at_the_last_epoch_asked_for(tmp_path):
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_a_number_that_json_lacks_is_refused_before_anything_is_written(tmp_path, number):
+def test_a_number_that_json_lacks_is_refused_before_anything_is_written(tmp_path: Path, number: float) -> None:
     run = new_run(tmp_path, lines=1)
     before = log_of(run).read_bytes()
     with pytest.raises(ValueError, match="JSON"):
@@ -59,7 +58,9 @@ def test_a_number_that_json_lacks_is_refused_before_anything_is_written(tmp_path
 
 @settings(max_examples=30, deadline=None)
 @given(cut=st.integers(0, 60))
-def test_a_log_cut_anywhere_keeps_its_whole_lines_and_goes_on(tmp_path_factory, cut):
+def test_a_log_cut_anywhere_keeps_its_whole_lines_and_goes_on(
+    tmp_path_factory: pytest.TempPathFactory, cut: int
+) -> None:
     run = new_run(tmp_path_factory.mktemp("run"), lines=4)
     whole = log_of(run).read_bytes()
     log_of(run).write_bytes(whole[:cut])
@@ -71,7 +72,7 @@ def test_a_log_cut_anywhere_keeps_its_whole_lines_and_goes_on(tmp_path_factory, 
     assert len(run.epochs()) == expected + 1
 
 
-def test_reading_leaves_a_torn_line_in_place(tmp_path):
+def test_reading_leaves_a_torn_line_in_place(tmp_path: Path) -> None:
     run = new_run(tmp_path, lines=1)
     torn = log_of(run).read_bytes() + b'{"epoch": 1, "te'
     log_of(run).write_bytes(torn)
@@ -79,7 +80,7 @@ def test_reading_leaves_a_torn_line_in_place(tmp_path):
     assert log_of(run).read_bytes() == torn
 
 
-def test_a_line_is_never_glued_to_a_torn_one(tmp_path):
+def test_a_line_is_never_glued_to_a_torn_one(tmp_path: Path) -> None:
     run = new_run(tmp_path, lines=1)
     with log_of(run).open("ab") as file:
         file.write(b'{"epoch": 1')
@@ -90,14 +91,14 @@ def test_a_line_is_never_glued_to_a_torn_one(tmp_path):
     assert len(run.epochs()) == 2
 
 
-def test_healing_a_run_without_a_log_makes_none(tmp_path):
+def test_healing_a_run_without_a_log_makes_none(tmp_path: Path) -> None:
     run = new_run(tmp_path)
     assert run.heal() == []
     assert not log_of(run).exists()
 
 
 @pytest.mark.parametrize("text", [b"?", b"[1]", b"3", b'{"error": 1}', b"\xff\xfe", b""])
-def test_a_whole_line_that_is_no_epoch_is_named_by_its_number(tmp_path, text):
+def test_a_whole_line_that_is_no_epoch_is_named_by_its_number(tmp_path: Path, text: bytes) -> None:
     run = new_run(tmp_path, lines=1)
     with log_of(run).open("ab") as file:
         file.write(text + b"\n")
@@ -106,7 +107,7 @@ def test_a_whole_line_that_is_no_epoch_is_named_by_its_number(tmp_path, text):
 
 
 @pytest.mark.parametrize("epoch", [0, 2])
-def test_a_repeated_or_missing_epoch_is_named(tmp_path, epoch):
+def test_a_repeated_or_missing_epoch_is_named(tmp_path: Path, epoch: int) -> None:
     run = new_run(tmp_path, lines=1)
     run.append({"epoch": epoch})
     with pytest.raises(RunFolderError, match=f":2: expected epoch 1, got {epoch}"):
@@ -126,7 +127,7 @@ class FullDisk(io.FileIO):
         return taken
 
 
-def test_a_full_disk_leaves_no_part_of_the_line(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_no_part_of_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = new_run(tmp_path, lines=2)
     before = log_of(run).read_bytes()
     with monkeypatch.context() as patched:
@@ -145,7 +146,7 @@ class SlowDisk(io.FileIO):
         return super().write(bytes(data)[:3])  # type: ignore[call-overload]
 
 
-def test_short_writes_are_continued_until_the_line_is_whole(tmp_path, monkeypatch):
+def test_short_writes_are_continued_until_the_line_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = new_run(tmp_path)
     with monkeypatch.context() as patched:
         patched.setattr(Path, "open", lambda path, mode, **_: SlowDisk(path, mode.replace("b", "")))
@@ -154,20 +155,22 @@ def test_short_writes_are_continued_until_the_line_is_whole(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("failure", [OSError(errno.EIO, "Input/output error"), KeyboardInterrupt()])
-def test_a_line_that_may_not_be_on_disk_is_taken_back(tmp_path, monkeypatch, failure):
+def test_a_line_that_may_not_be_on_disk_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException
+) -> None:
     run = new_run(tmp_path, lines=1)
 
     def fail(_descriptor: int) -> None:
         raise failure
 
     with monkeypatch.context() as patched:
-        patched.setattr(run_folder.os, "fsync", fail)
+        patched.setattr(os, "fsync", fail)
         with pytest.raises(type(failure)):
             run.append({"epoch": 1})
     assert len(run.epochs()) == 1
 
 
-def test_the_file_size_limit_of_the_system_leaves_no_part_of_the_line(tmp_path):
+def test_the_file_size_limit_of_the_system_leaves_no_part_of_the_line(tmp_path: Path) -> None:
     run = new_run(tmp_path, lines=1)
     code = (
         "import resource, sys; from pathlib import Path; from harness.run_folder import RunFolder\n"
@@ -180,7 +183,7 @@ def test_the_file_size_limit_of_the_system_leaves_no_part_of_the_line(tmp_path):
     assert log_of(run).read_bytes() == b'{"epoch": 0}\n'
 
 
-def test_a_folder_is_held_by_one_writer(tmp_path):
+def test_a_folder_is_held_by_one_writer(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "seed0")
     with run.locked(), pytest.raises(RunFolderError, match="seed0: another process is running this seed"), run.locked():
         pass
@@ -188,7 +191,7 @@ def test_a_folder_is_held_by_one_writer(tmp_path):
         pass
 
 
-def test_another_process_is_kept_out_too(tmp_path):
+def test_another_process_is_kept_out_too(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from harness.run_folder import RunFolder, RunFolderError\n"
         "try:\n with RunFolder(Path(sys.argv[1])).locked(): print('in')\n"
@@ -200,7 +203,7 @@ def test_another_process_is_kept_out_too(tmp_path):
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "in\n"
 
 
-def test_runs_are_found_at_and_below_a_folder_by_method_and_number_of_seed(tmp_path):
+def test_runs_are_found_at_and_below_a_folder_by_method_and_number_of_seed(tmp_path: Path) -> None:
     for method in ("gdas", "darts"):
         for seed in (10, 2):
             new_run(run_path(tmp_path, "digits", 1, method, seed), lines=1, seed=seed)
@@ -214,20 +217,20 @@ def test_runs_are_found_at_and_below_a_folder_by_method_and_number_of_seed(tmp_p
     assert [run.path for run in find_runs(found[0])] == [found[0]]
 
 
-def test_a_folder_that_recorded_nothing_is_no_run(tmp_path):
+def test_a_folder_that_recorded_nothing_is_no_run(tmp_path: Path) -> None:
     new_run(tmp_path / "seed0")
     (tmp_path / "figures").mkdir()
     with pytest.raises(RunFolderError, match="no finished or running search"):
         find_runs(tmp_path)
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path):
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="nowhere: no such folder"):
         find_runs(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("seed", [None, "3", True])
-def test_a_configuration_without_its_seed_is_named(tmp_path, seed):
+def test_a_configuration_without_its_seed_is_named(tmp_path: Path, seed: object) -> None:
     new_run(tmp_path / "seed0", lines=1, seed=seed)
     with pytest.raises(RunFolderError, match=r"config\.json: expected a whole number as seed"):
         find_runs(tmp_path)
@@ -236,14 +239,16 @@ def test_a_configuration_without_its_seed_is_named(tmp_path, seed):
 @pytest.mark.parametrize(
     ("text", "message"), [(None, "missing"), ("{", "not JSON"), ("[]", "expected a JSON object"), ("", "not JSON")]
 )
-def test_a_configuration_that_cannot_be_read_is_named(tmp_path, text, message):
+def test_a_configuration_that_cannot_be_read_is_named(tmp_path: Path, text: str | None, message: str) -> None:
     if text is not None:
         (tmp_path / "config.json").write_text(text)
     with pytest.raises(RunFolderError, match=rf"config\.json: {message}"):
         RunFolder(tmp_path).config()
 
 
-def test_an_atomic_write_that_fails_keeps_the_old_content_and_no_rest(tmp_path, monkeypatch):
+def test_an_atomic_write_that_fails_keeps_the_old_content_and_no_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "checkpoint.pt"
     write_atomically(path, b"old")
 
@@ -251,14 +256,14 @@ def test_an_atomic_write_that_fails_keeps_the_old_content_and_no_rest(tmp_path, 
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr(run_folder.os, "fsync", fail)
+        patched.setattr(os, "fsync", fail)
         with pytest.raises(OSError, match="No space left"):
             write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_reading_runs_loads_no_other_module_of_ours():
+def test_reading_runs_loads_no_other_module_of_ours() -> None:
     code = (
         "import sys, json, harness.run_folder\n"
         "ours = {'torch', 'numpy', 'optimizers', 'spaces', 'plots'}\n"

@@ -5,8 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import torch
+
+from optimizers.base import Batch, Optimizer
 from optimizers.config import OptimizerConfig
-from optimizers.registry import Method
+from optimizers.randomness import Randomness
+from optimizers.registry import Method, get_method
+from spaces.search_space import get_space
+from spaces.supernet import Supernet, SupernetConfig
 
 
 def configured(method: Method, **overrides: Any) -> OptimizerConfig:
@@ -18,3 +24,35 @@ def configured(method: Method, **overrides: Any) -> OptimizerConfig:
         part = dataclasses.replace(getattr(config, section), **{name: value})
         config = dataclasses.replace(config, **{section: part})
     return config
+
+
+def small_optimizer(
+    name: str,
+    space: int = 1,
+    *,
+    seed: int = 0,
+    channels: int = 2,
+    image_channels: int = 1,
+    epochs: int = 10,
+    steps: int = 2,
+    dtype: torch.dtype = torch.float64,
+    **overrides: Any,
+) -> Optimizer:
+    """A method on a three-cell supernet; settings are given as `section__field=value`."""
+    method = get_method(name)
+    supernet = Supernet(get_space(space), SupernetConfig(channels=channels, cells=3), image_channels)
+    return method.optimizer_class(
+        supernet,
+        configured(method, **overrides),
+        epochs=epochs,
+        steps=steps,
+        randomness=Randomness(seed),
+        dtype=dtype,
+    )
+
+
+def random_batch(seed: int, size: int = 6, dtype: torch.dtype = torch.float64) -> Batch:
+    """Images of 8x8 pixels and labels."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(size, 1, 8, 8, generator=generator, dtype=torch.float64).to(dtype)
+    return Batch(images, torch.randint(10, (size,), generator=generator))

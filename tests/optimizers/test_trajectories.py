@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
+from harness.hessian import exact_hessian, spectrum
 from optimizers.base import Batch, Optimizer
-from optimizers.randomness import Randomness
-from optimizers.registry import get_method
-from spaces.search_space import get_space
-from spaces.supernet import Supernet, SupernetConfig, Weights
+from spaces.supernet import Weights
 from tests.golden_vectors import (
     Arrays,
     below,
@@ -23,7 +22,7 @@ from tests.golden_vectors import (
     published_weights,
     relative_error,
 )
-from tests.optimizers.building import configured
+from tests.optimizers.building import small_optimizer
 
 TOLERANCE = 1e-9
 METHODS = {"darts": "darts", "rs": "sdarts_rs", "adv": "sdarts_adv"}
@@ -54,15 +53,28 @@ def test_three_steps_equal_the_published_ones(variant: str, space: int) -> None:
         # The published Hessian comes next; its forward moves the running statistics (SPEC (e)).
         optimizer.architecture_loss(validation_batch(arrays, 0), update_statistics=True)
         assert_weights(optimizer, below(arrays, "final_sd/"))
+        assert_hessian_and_validation(optimizer, arrays)
+
+
+def assert_hessian_and_validation(optimizer: Optimizer, arrays: Arrays) -> None:
+    """The published "Hessian norm", and the validation loss that is measured after it."""
+    last = validation_batch(arrays, 0)
+    hessian = exact_hessian(optimizer.architecture_loss(last, update_statistics=False), optimizer.alphas)
+    norm = spectrum(hessian, optimizer.config.alphas.weight_decay).published_hessian_norm
+    assert norm == pytest.approx(float(arrays["hessian_reported_norm"]), rel=TOLERANCE)
+    weights = optimizer.evaluation_weights(last, refresh=False)
+    with torch.no_grad():
+        losses = [
+            F.cross_entropy(optimizer.supernet(weights, optimizer.relax(), batch.images), batch.labels)
+            for batch in (validation_batch(arrays, 0), validation_batch(arrays, 1))
+        ]
+    assert float(torch.stack(losses).mean()) == pytest.approx(float(arrays["infer_obj"]), rel=TOLERANCE)
 
 
 def published_optimizer(name: str, space: int, arrays: Arrays) -> Optimizer:
     """A method at the recorded weights and alphas, in float64."""
-    method = get_method(name)
-    supernet = Supernet(get_space(space), SupernetConfig(channels=4, cells=3))
-    optimizer = method.optimizer_class(
-        supernet, configured(method), epochs=100, steps=3, randomness=Randomness(0), dtype=torch.float64
-    )
+    optimizer = small_optimizer(name, space, channels=4, image_channels=3, epochs=100, steps=3)
+    supernet = optimizer.supernet
     weights = published_weights(below(arrays, "sd/"), supernet.space, 3, torch.float64)
     alphas = published_rows(arrays, "alpha_{}", supernet.space)
     with torch.no_grad():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from plots import anytime, decay, style
 from plots.records import NothingToDrawError, gather
+from tests.plots.conftest import WriteRun
 
 
 def legend_texts(figure: Figure) -> list[str]:
@@ -18,35 +22,35 @@ def page_texts(figure: Figure) -> str:
     return " ".join(text.get_text().replace("\n", " ") for text in figure.texts)
 
 
-def mean_line(figure: Figure, method: str):
+def mean_line(figure: Figure, method: str) -> Line2D:
     (line,) = [line for line in figure.axes[0].lines if line.get_label() == method]
     return line
 
 
-def test_the_curve_is_the_mean_in_percent_over_epochs_from_1(write_run, tmp_path):
+def test_the_curve_is_the_mean_in_percent_over_epochs_from_1(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.9, 0.4, 0.2])
     write_run("darts", 1, [0.9, 0.3, 0.1])
     (comparison,), _ = gather(tmp_path)
     figure, (series,) = anytime.draw(comparison)
     line = mean_line(figure, "darts")
     np.testing.assert_array_equal(line.get_xdata(), [1, 2])
-    np.testing.assert_allclose(line.get_ydata(), [35, 15])
+    np.testing.assert_allclose(np.asarray(line.get_ydata(), float), [35, 15])
     assert line.get_color() == style.look("darts").colour
     np.testing.assert_allclose(series.mean, [0.9, 0.35, 0.15])
     assert "%" in figure.axes[0].get_ylabel()
 
 
-def test_single_seeds_are_faint_and_in_percent(write_run, tmp_path):
+def test_single_seeds_are_faint_and_in_percent(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.9, 0.4, 0.2])
     write_run("darts", 1, [0.9, 0.3, 0.1])
     (comparison,), _ = gather(tmp_path)
     figure, _ = anytime.draw(comparison)
     faint = [line for line in figure.axes[0].lines if line.get_label() != "darts"]
-    np.testing.assert_allclose([line.get_ydata() for line in faint], [[40, 20], [30, 10]])
-    assert all(line.get_alpha() < 0.5 for line in faint)
+    np.testing.assert_allclose(np.asarray([line.get_ydata() for line in faint], float), [[40, 20], [30, 10]])
+    assert all((line.get_alpha() or 1) < 0.5 for line in faint)
 
 
-def test_the_legend_names_methods_with_n_and_the_band(write_run, tmp_path):
+def test_the_legend_names_methods_with_n_and_the_band(write_run: WriteRun, tmp_path: Path) -> None:
     for seed in range(4):
         write_run("sdarts_rs", seed, [0.9, 0.4, 0.2 + seed / 100])
     write_run("darts", 0, [0.9, 0.4, 0.2])
@@ -66,7 +70,7 @@ def test_the_legend_names_methods_with_n_and_the_band(write_run, tmp_path):
     assert len(figure.axes[0].collections) == 2
 
 
-def test_one_seed_has_no_band_and_says_so(write_run, tmp_path):
+def test_one_seed_has_no_band_and_says_so(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.9, 0.4, 0.2])
     (comparison,), _ = gather(tmp_path)
     figure, _ = anytime.draw(comparison)
@@ -74,7 +78,7 @@ def test_one_seed_has_no_band_and_says_so(write_run, tmp_path):
     assert len(figure.axes[0].collections) == 0
 
 
-def test_the_page_states_benchmark_table_scale_and_epochs(write_run, tmp_path):
+def test_the_page_states_benchmark_table_scale_and_epochs(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.9, 0.4, 0.2], table={"label": "standin"}, scale="2 channels, 1 cell", space=3)
     (comparison,), _ = gather(tmp_path)
     figure, _ = anytime.draw(comparison)
@@ -82,7 +86,7 @@ def test_the_page_states_benchmark_table_scale_and_epochs(write_run, tmp_path):
     assert "table: standin · 2 channels, 1 cell · 2 epochs" in page_texts(figure)
 
 
-def test_epochs_are_in_the_legend_where_they_differ(write_run, tmp_path):
+def test_epochs_are_in_the_legend_where_they_differ(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.9, 0.4, 0.2])
     write_run("gdas", 0, [0.9, 0.4])
     (comparison,), _ = gather(tmp_path)
@@ -90,7 +94,7 @@ def test_epochs_are_in_the_legend_where_they_differ(write_run, tmp_path):
     assert legend_texts(figure)[:2] == ["DARTS, 2 epochs, n=1", "GDAS, 1 epoch, n=1"]
 
 
-def test_cells_outside_the_table_are_gaps_and_counted(write_run, tmp_path):
+def test_cells_outside_the_table_are_gaps_and_counted(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.9, 0.4, None, 0.2])
     (comparison,), _ = gather(tmp_path)
     figure, _ = anytime.draw(comparison)
@@ -98,7 +102,7 @@ def test_cells_outside_the_table_are_gaps_and_counted(write_run, tmp_path):
     assert "1 of 3 cells are not in the table" in page_texts(figure)
 
 
-def test_a_seed_that_has_just_begun_is_named_and_not_counted(write_run, tmp_path):
+def test_a_seed_that_has_just_begun_is_named_and_not_counted(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.9, 0.4])
     write_run("darts", 7, [0.9], epochs=1)
     write_run("darts", 8, [], epochs=1)
@@ -108,7 +112,7 @@ def test_a_seed_that_has_just_begun_is_named_and_not_counted(write_run, tmp_path
     assert "Without a value yet: DARTS seed 7, 8." in page_texts(figure)
 
 
-def test_without_an_epoch_there_is_nothing_to_draw(write_run, tmp_path):
+def test_without_an_epoch_there_is_nothing_to_draw(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.9], epochs=3)
     (comparison,), _ = gather(tmp_path)
     for module in (anytime, decay):
@@ -116,7 +120,7 @@ def test_without_an_epoch_there_is_nothing_to_draw(write_run, tmp_path):
             module.draw(comparison)
 
 
-def test_a_single_epoch_is_drawn_without_warning(write_run, tmp_path):
+def test_a_single_epoch_is_drawn_without_warning(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.9, 0.4], norms=[0.1, 0.1])
     (comparison,), _ = gather(tmp_path)
     figure, _ = anytime.draw(comparison)
@@ -124,7 +128,7 @@ def test_a_single_epoch_is_drawn_without_warning(write_run, tmp_path):
     assert mean_line(figure, "darts").get_marker() == "o"
 
 
-def test_supernet_and_table_errors_share_a_panel_for_each_method(write_run, tmp_path):
+def test_supernet_and_table_errors_share_a_panel_for_each_method(write_run: WriteRun, tmp_path: Path) -> None:
     for method in ("darts", "sdarts_rs", "gdas"):
         write_run(method, 0, [0.9, 0.2, 0.1])
         write_run(method, 1, [0.9, 0.4, 0.0])
@@ -132,7 +136,7 @@ def test_supernet_and_table_errors_share_a_panel_for_each_method(write_run, tmp_
     figure, series = decay.draw(comparison)
     style.save(figure, tmp_path / "decay", "")
     assert [axes.get_title() for axes in figure.axes] == ["DARTS, n=2", "SDARTS-RS, n=2", "GDAS, n=2"]
-    lines = {line.get_label(): line.get_ydata() for line in figure.axes[0].lines}
+    lines = {line.get_label(): np.asarray(line.get_ydata(), float) for line in figure.axes[0].lines}
     np.testing.assert_allclose(lines["supernet_valid_error"], [25, 50 / 3])
     np.testing.assert_allclose(lines["test_error"], [30, 5])
     assert [one.quantity for one in series[:2]] == ["supernet_valid_error", "test_error"]
@@ -140,7 +144,7 @@ def test_supernet_and_table_errors_share_a_panel_for_each_method(write_run, tmp_
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 5, 7])
-def test_every_method_has_its_panel_however_many_there_are(write_run, tmp_path, count):
+def test_every_method_has_its_panel_however_many_there_are(write_run: WriteRun, tmp_path: Path, count: int) -> None:
     names = ["darts", "sdarts_rs", "sdarts_adv", "gdas", "nasp", "enas", "other"][:count]
     for name in names:
         write_run(name, 0, [0.9, 0.2, 0.1])
@@ -152,7 +156,7 @@ def test_every_method_has_its_panel_however_many_there_are(write_run, tmp_path, 
     assert len(series) == 2 * count
 
 
-def test_long_names_stay_on_the_page(write_run, tmp_path):
+def test_long_names_stay_on_the_page(write_run: WriteRun, tmp_path: Path) -> None:
     for method in ("darts", "sdarts_adv@without_weight_decay_and_a_longer_name"):
         for seed in range(2):
             write_run(method, seed, [0.9, 0.2, 0.1], epochs=100 + len(method))

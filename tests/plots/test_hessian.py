@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from plots import hessian, style
 from plots.records import NothingToDrawError, gather
+from tests.plots.conftest import WriteRun
 
 ERRORS = [0.9, 0.4, 0.3, 0.2]
 
@@ -16,7 +19,7 @@ def page_texts(figure: Figure) -> str:
     return " ".join(text.get_text().replace("\n", " ") for text in figure.texts)
 
 
-def test_the_axis_is_logarithmic_and_epoch_0_is_on_it(write_run, tmp_path):
+def test_the_axis_is_logarithmic_and_epoch_0_is_on_it(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, ERRORS, norms=[0.1, 1.0, 10.0, 100.0])
     write_run("darts", 1, ERRORS, norms=[0.3, 3.0, 30.0, 300.0])
     (comparison,), _ = gather(tmp_path)
@@ -25,7 +28,7 @@ def test_the_axis_is_logarithmic_and_epoch_0_is_on_it(write_run, tmp_path):
     assert axes.get_yscale() == "log"
     (line,) = [line for line in axes.lines if line.get_label() == "darts"]
     np.testing.assert_array_equal(line.get_xdata(), [0, 1, 2, 3])
-    np.testing.assert_allclose(line.get_ydata(), [0.2, 2, 20, 200])
+    np.testing.assert_allclose(np.asarray(line.get_ydata(), float), [0.2, 2, 20, 200])
     assert line.get_color() == style.look("darts").colour
     np.testing.assert_allclose(series.low, [0.1, 1, 10, 100])
     assert axes.get_ylim()[0] < 0.1
@@ -33,18 +36,18 @@ def test_the_axis_is_logarithmic_and_epoch_0_is_on_it(write_run, tmp_path):
     assert "band: range of 2 seeds" in [text.get_text() for text in figure.legends[1].get_texts()]
 
 
-def test_epochs_without_a_hessian_are_bridged(write_run, tmp_path):
+def test_epochs_without_a_hessian_are_bridged(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, ERRORS, norms=[0.1, None, None, 0.4])
     write_run("darts", 1, ERRORS, norms=[0.3, None, None, 0.2])
     (comparison,), _ = gather(tmp_path)
     figure, (series,) = hessian.draw(comparison)
     (line,) = [line for line in figure.axes[0].lines if line.get_label() == "darts"]
     np.testing.assert_array_equal(line.get_xdata(), [0, 3])
-    np.testing.assert_allclose(line.get_ydata(), [0.2, 0.3])
+    np.testing.assert_allclose(np.asarray(line.get_ydata(), float), [0.2, 0.3])
     np.testing.assert_array_equal(series.n, [2, 0, 0, 2])
 
 
-def test_methods_without_alphas_are_left_out_and_named(write_run, tmp_path):
+def test_methods_without_alphas_are_left_out_and_named(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, ERRORS, norms=[0.1, 0.2, 0.3, 0.4])
     write_run("enas", 0, ERRORS, alphas=False)
     write_run("gdas", 0, ERRORS)
@@ -55,14 +58,14 @@ def test_methods_without_alphas_are_left_out_and_named(write_run, tmp_path):
     assert "Hessian not measured: GDAS." in page_texts(figure)
 
 
-def test_no_hessian_at_all_means_no_figure(write_run, tmp_path):
+def test_no_hessian_at_all_means_no_figure(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, ERRORS)
     (comparison,), _ = gather(tmp_path)
     with pytest.raises(NothingToDrawError, match="no run has a Hessian"):
         hessian.draw(comparison)
 
 
-def test_a_band_that_reaches_below_zero_is_cut_and_the_page_says_so(write_run, tmp_path):
+def test_a_band_that_reaches_below_zero_is_cut_and_the_page_says_so(write_run: WriteRun, tmp_path: Path) -> None:
     for seed, norm in enumerate([0.1, 0.1, 5.0]):
         write_run("darts", seed, ERRORS, norms=[norm] * 4)
     (comparison,), _ = gather(tmp_path)
@@ -75,7 +78,9 @@ def test_a_band_that_reaches_below_zero_is_cut_and_the_page_says_so(write_run, t
 @pytest.mark.parametrize(
     "norms", [[0.1, 0.1, 0.1, 0.1], [1e-9, 1e-6, 1.0, 1e4], [0.0, 0.1, 0.2, 0.3], [0.5] + [None] * 3]
 )
-def test_any_range_of_values_has_a_readable_axis(write_run, tmp_path, norms):
+def test_any_range_of_values_has_a_readable_axis(
+    write_run: WriteRun, tmp_path: Path, norms: list[float | None]
+) -> None:
     write_run("darts", 0, ERRORS, norms=norms)
     (comparison,), _ = gather(tmp_path)
     figure, _ = hessian.draw(comparison)

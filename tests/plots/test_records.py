@@ -8,8 +8,10 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,15 +21,18 @@ from scipy import stats
 from harness.errors import UserError
 from harness.run_folder import RunFolder, RunFolderError
 from plots.records import INTERVAL, NO_BAND, RANGE, Method, Run, csv_text, gather, summarise
+from tests.plots.conftest import WriteRun
+
+Values = npt.NDArray[np.float64]
 
 
-def method_of(values: np.ndarray) -> Method:
+def method_of(values: Values) -> Method:
     epochs = values.shape[1] - 1
     lines = [{"epoch": epoch} for epoch in range(epochs + 1)]
     return Method("darts", epochs, tuple(Run(Path(f"seed{seed}"), seed, epochs, lines) for seed in range(len(values))))
 
 
-def test_runs_are_grouped_by_bench_and_space_and_method(write_run, tmp_path):
+def test_runs_are_grouped_by_bench_and_space_and_method(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 1, [0.5, 0.4])
     write_run("darts", 0, [0.5, 0.3])
     write_run("darts@wide", 0, [0.5, 0.2])
@@ -40,14 +45,14 @@ def test_runs_are_grouped_by_bench_and_space_and_method(write_run, tmp_path):
     assert notes == []
 
 
-def test_seeds_are_in_order_of_number_not_of_name(write_run, tmp_path):
+def test_seeds_are_in_order_of_number_not_of_name(write_run: WriteRun, tmp_path: Path) -> None:
     for seed in (10, 2, 9):
         write_run("darts", seed, [0.5, 0.4])
     (comparison,), _ = gather(tmp_path)
     assert [run.seed for run in comparison.methods[0].runs] == [2, 9, 10]
 
 
-def test_missing_values_and_epochs_are_nan(write_run, tmp_path):
+def test_missing_values_and_epochs_are_nan(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.5, None, 0.3])
     write_run("darts", 1, [0.4], epochs=2)
     (comparison,), _ = gather(tmp_path)
@@ -56,7 +61,7 @@ def test_missing_values_and_epochs_are_nan(write_run, tmp_path):
     assert [run.is_finished for run in comparison.methods[0].runs] == [True, False]
 
 
-def test_a_value_that_is_no_number_is_refused(write_run, tmp_path):
+def test_a_value_that_is_no_number_is_refused(write_run: WriteRun, tmp_path: Path) -> None:
     path = write_run("darts", 0, [0.5])
     RunFolder(path).append({"epoch": 1, "test_error": "0.3"})
     (comparison,), _ = gather(tmp_path)
@@ -64,13 +69,13 @@ def test_a_value_that_is_no_number_is_refused(write_run, tmp_path):
         comparison.methods[0].values("test_error")
 
 
-def test_conditions_name_table_scale_and_epochs(write_run, tmp_path):
+def test_conditions_name_table_scale_and_epochs(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.5, 0.4], table={"label": "standin"}, scale="2 channels")
     (comparison,), _ = gather(tmp_path)
     assert comparison.conditions() == "table: standin · 2 channels · 1 epoch"
 
 
-def test_methods_with_different_epochs_share_a_figure_that_says_so(write_run, tmp_path):
+def test_methods_with_different_epochs_share_a_figure_that_says_so(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.5, 0.4])
     write_run("enas", 0, [0.5, 0.4, 0.3])
     (comparison,), _ = gather(tmp_path)
@@ -86,7 +91,9 @@ def test_methods_with_different_epochs_share_a_figure_that_says_so(write_run, tm
         ({"scale": "16 channels"}, "scale"),
     ],
 )
-def test_methods_that_differ_in_table_or_scale_are_refused_by_name(write_run, tmp_path, changed, what):
+def test_methods_that_differ_in_table_or_scale_are_refused_by_name(
+    write_run: WriteRun, tmp_path: Path, changed: dict[str, Any], what: str
+) -> None:
     first = write_run("darts", 0, [0.5, 0.4])
     second = write_run("gdas", 0, [0.5, 0.4], **changed)
     with pytest.raises(UserError, match=what) as caught:
@@ -102,14 +109,16 @@ def test_methods_that_differ_in_table_or_scale_are_refused_by_name(write_run, tm
         ({"settings": {"weights": {"decay": 0.2}}}, r"settings \(weights\.decay\)"),
     ],
 )
-def test_seeds_of_one_method_that_differ_are_refused(write_run, tmp_path, changed, what):
+def test_seeds_of_one_method_that_differ_are_refused(
+    write_run: WriteRun, tmp_path: Path, changed: dict[str, Any], what: str
+) -> None:
     write_run("darts", 0, [0.5, 0.4])
     write_run("darts", 1, [0.5, 0.4], **changed)
     with pytest.raises(UserError, match=f"darts/seed0 and .*darts/seed1 differ in {what}"):
         gather(tmp_path)
 
 
-def test_the_same_seed_twice_is_refused(write_run, tmp_path):
+def test_the_same_seed_twice_is_refused(write_run: WriteRun, tmp_path: Path) -> None:
     path = write_run("darts", 0, [0.5, 0.4])
     path.rename(path.with_name("seed0.kept"))
     write_run("darts", 0, [0.5, 0.4])
@@ -117,7 +126,7 @@ def test_the_same_seed_twice_is_refused(write_run, tmp_path):
         gather(tmp_path)
 
 
-def test_a_line_recorded_with_another_table_is_refused(write_run, tmp_path):
+def test_a_line_recorded_with_another_table_is_refused(write_run: WriteRun, tmp_path: Path) -> None:
     path = write_run("darts", 0, [0.5, 0.4], epochs=2)
     RunFolder(path).append({"epoch": 2, "table": "standin", "test_error": 0.1})
     with pytest.raises(UserError, match=r"epoch 2 was recorded with table 'standin', config\.json says 'digits'"):
@@ -125,7 +134,9 @@ def test_a_line_recorded_with_another_table_is_refused(write_run, tmp_path):
 
 
 @pytest.mark.parametrize(("key", "value"), [("format", 2), ("bench", None), ("space", "1"), ("epochs", None)])
-def test_a_configuration_that_cannot_be_drawn_is_named(write_run, tmp_path, key, value):
+def test_a_configuration_that_cannot_be_drawn_is_named(
+    write_run: WriteRun, tmp_path: Path, key: str, value: object
+) -> None:
     path = write_run("darts", 0, [0.5, 0.4])
     config = json.loads((path / "config.json").read_text())
     (path / "config.json").write_text(json.dumps(config | {key: value}))
@@ -133,7 +144,7 @@ def test_a_configuration_that_cannot_be_drawn_is_named(write_run, tmp_path, key,
         gather(tmp_path)
 
 
-def test_a_results_folder_inside_is_left_out_and_named(write_run, tmp_path):
+def test_a_results_folder_inside_is_left_out_and_named(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.5, 0.4])
     write_run("darts", 0, [0.5, 0.1], root=tmp_path / "published")
     (comparison,), notes = gather(tmp_path)
@@ -142,7 +153,7 @@ def test_a_results_folder_inside_is_left_out_and_named(write_run, tmp_path):
     assert notes == [f"left out: {tmp_path / 'published'}, a results folder of its own"]
 
 
-def test_a_results_folder_inside_is_drawn_where_there_is_nothing_else(write_run, tmp_path):
+def test_a_results_folder_inside_is_drawn_where_there_is_nothing_else(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.5, 0.1], root=tmp_path / "published")
     comparisons, notes = gather(tmp_path)
     assert len(comparisons) == 1
@@ -150,14 +161,14 @@ def test_a_results_folder_inside_is_drawn_where_there_is_nothing_else(write_run,
 
 
 @pytest.mark.parametrize("below", ["digits", "digits/space1", "digits/space1/darts", "digits/space1/darts/seed0"])
-def test_any_folder_below_can_be_drawn_by_itself(write_run, tmp_path, below):
+def test_any_folder_below_can_be_drawn_by_itself(write_run: WriteRun, tmp_path: Path, below: str) -> None:
     write_run("darts", 0, [0.5, 0.1])
     (comparison,), notes = gather(tmp_path / below)
     assert comparison.methods[0].name == "darts"
     assert notes == []
 
 
-def test_three_seeds_get_the_t_interval_of_the_mean():
+def test_three_seeds_get_the_t_interval_of_the_mean() -> None:
     values = np.array([[0.5, 0.1], [0.4, 0.2], [0.6, 0.6], [0.3, 0.2]])
     series = summarise(method_of(values), "test_error", values, first=0)
     assert series.band == INTERVAL
@@ -167,7 +178,7 @@ def test_three_seeds_get_the_t_interval_of_the_mean():
     np.testing.assert_allclose(series.high, high)
 
 
-def test_the_t_interval_ends_where_fewer_than_three_seeds_have_the_epoch():
+def test_the_t_interval_ends_where_fewer_than_three_seeds_have_the_epoch() -> None:
     values = np.array([[0.5, 0.1, 0.2], [0.4, 0.2, np.nan], [0.6, np.nan, np.nan]])
     series = summarise(method_of(values), "test_error", values, first=0)
     np.testing.assert_array_equal(series.n, [3, 2, 1])
@@ -175,7 +186,7 @@ def test_the_t_interval_ends_where_fewer_than_three_seeds_have_the_epoch():
     np.testing.assert_array_equal(np.isnan(series.low), [False, True, True])
 
 
-def test_two_seeds_get_their_range_where_both_are():
+def test_two_seeds_get_their_range_where_both_are() -> None:
     values = np.array([[0.5, 0.1, 0.2], [0.4, 0.2, np.nan]])
     series = summarise(method_of(values), "test_error", values, first=0)
     assert series.band == RANGE
@@ -183,7 +194,7 @@ def test_two_seeds_get_their_range_where_both_are():
     np.testing.assert_array_equal(series.high, [0.5, 0.2, np.nan])
 
 
-def test_one_seed_gets_no_band_and_epoch_0_alone_does_not_make_a_seed():
+def test_one_seed_gets_no_band_and_epoch_0_alone_does_not_make_a_seed() -> None:
     values = np.array([[0.5, 0.1], [0.4, np.nan]])
     series = summarise(method_of(values), "test_error", values, first=1)
     assert (series.band, series.seeds) == (NO_BAND, 1)
@@ -195,7 +206,7 @@ def test_one_seed_gets_no_band_and_epoch_0_alone_does_not_make_a_seed():
         np.float64, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=st.floats(0, 1) | st.just(float("nan"))
     )
 )
-def test_the_band_holds_the_mean_and_what_has_no_seed_is_nan(values):
+def test_the_band_holds_the_mean_and_what_has_no_seed_is_nan(values: Values) -> None:
     series = summarise(method_of(values), "test_error", values, first=0)
     banded = np.isfinite(series.low)
     assert (series.low[banded] <= series.mean[banded] + 1e-12).all()
@@ -203,7 +214,7 @@ def test_the_band_holds_the_mean_and_what_has_no_seed_is_nan(values):
     np.testing.assert_array_equal(np.isnan(series.mean), series.n == 0)
 
 
-def test_csv_holds_the_numbers_and_the_conditions(write_run, tmp_path):
+def test_csv_holds_the_numbers_and_the_conditions(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.5, 0.4, None])
     write_run("darts", 3, [0.5, 0.2, None])
     write_run("gdas", 3, [0.7, 0.1], epochs=2)
@@ -225,7 +236,7 @@ def test_csv_holds_the_numbers_and_the_conditions(write_run, tmp_path):
     assert rows[3]["scale"] == "4 channels, 3 cells"
 
 
-def test_plots_load_neither_torch_nor_optimizers():
+def test_plots_load_neither_torch_nor_optimizers() -> None:
     code = (
         "import sys, harness.plot, plots.anytime, plots.hessian, plots.decay; "
         "print(sorted({name.partition('.')[0] for name in sys.modules} & {'torch', 'optimizers', 'spaces'}))"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -64,8 +65,8 @@ def test_supernet_computes_what_the_published_network_computes(space: int, tag: 
     if dtype == torch.float64 or error < tolerance:
         assert error < tolerance
     else:
-        ours = torch.cat([part.flatten() for part in gradients[: len(alphas)]])
-        assert error_across_kinks(ours, arrays, supernet) < 3e-4
+        ours_of_alphas = torch.cat([part.flatten() for part in gradients[: len(alphas)]])
+        assert error_across_kinks(ours_of_alphas, arrays, supernet) < 3e-4
 
     for name, sources in published_blocks(supernet.space, 3).items():
         for ours, theirs in (("mean", "running_mean"), ("variance", "running_var")):
@@ -90,7 +91,7 @@ def largest_gradient_error(
         errors.append(relative_error(of_weights[name], arrays[f"{tag}/wgrad/{key}"]))
     for name, sources in published_blocks(supernet.space, 3).items():
         sizes = [len(arrays[f"sd/{source}.0.weight"]) for source in sources]
-        for part, source in zip(of_weights[f"{name}.weight"].split(sizes), sources, strict=True):
+        for part, source in zip(torch.split(of_weights[f"{name}.weight"], sizes), sources, strict=True):
             errors.append(relative_error(part.norm(), arrays[f"{tag}/wgrad_norm/{source}.0.weight"]))
     return max(errors)
 
@@ -98,8 +99,8 @@ def largest_gradient_error(
 def error_across_kinks(gradient: torch.Tensor, arrays: Arrays, supernet: Supernet) -> float:
     """Error of a float32 gradient of the alphas where rounding has crossed a kink.
 
-    At the recorded images of space 3 a ReLU or a pooling window lies within 1e-5 of switching, and the gradient jumps by
-    a thousandth there. Which side float32 falls on depends on the order of its sums, so on processor and threads. The
+    At the recorded images of space 3 a ReLU or a pooling window lies within 1e-5 of switching, and the gradient jumps
+    by a thousandth there. Which side float32 falls on depends on the order of its sums, so on processor and threads. The
     float64 gradient, which the recorded one pins, is taken at images moved by that much; one of them must agree up to
     what such a move changes smoothly (1e-4).
     """
@@ -187,9 +188,9 @@ def test_maps_shrink_to_17_and_9_pixels_as_published() -> None:
     sizes: list[int] = []
     original = F.conv2d
 
-    def spy(state: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
+    def spy(state: torch.Tensor, *arguments: Any, **named: Any) -> torch.Tensor:
         sizes.append(state.shape[-1])
-        return original(state, *args, **kwargs)  # type: ignore[arg-type]
+        return original(state, *arguments, **named)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(F, "conv2d", spy)

@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import run
+from harness.errors import UserError, run_command
+from harness.run import parse_seeds
+from harness.run_folder import RunFolder
+
+TINY = [
+    *("--bench", "digits", "--space", "1", "--epochs", "2", "--name", "tiny"),
+    *("--set", "network.channels=2", "--set", "data.images=20", "--set", "data.batch_size=10"),
+    *("--set", "hessian.every=0"),
+]
+
+
+def command(results: Path, *arguments: str) -> list[str]:
+    return [*TINY, "--results", str(results), *arguments]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with seeds 0 and 1 of DARTS."""
+    results = tmp_path_factory.mktemp("results")
+    assert run.main(command(results, "--optimizer", "darts", "--seeds", "2")) == 0
+    return results
+
+
+def seed_folder(results: Path, seed: int, method: str = "darts@tiny") -> Path:
+    return results / "digits" / "space1" / method / f"seed{seed}"
+
+
+def test_seeds_are_recorded_where_the_contract_says(finished: Path) -> None:
+    for seed in (0, 1):
+        folder = seed_folder(finished, seed)
+        assert {path.name for path in folder.iterdir()} >= {"config.json", "env.json", "epochs.jsonl", "checkpoint.pt"}
+        config = RunFolder(folder).config()
+        assert (config["optimizer"], config["name"], config["seed"], config["epochs"]) == ("darts", "tiny", seed, 2)
+        assert config["scale"] == "2 channels, 3 cells, 20+20 images"
+        assert config["settings"]["network"]["channels"] == 2
+        assert config["table"]["label"] == "digits"
+        assert RunFolder(folder).environment()["starts"][0]["torch"]
+        lines = RunFolder(folder).epochs()
+        assert [line["epoch"] for line in lines] == [0, 1, 2]
+        contract = {
+            *("epoch", "cell", "matrix", "ops", "test_error", "valid_error", "supernet_valid_accuracy"),
+            *("supernet_valid_loss", "lambda_max", "lambda_min", "spectral_norm", "trace", "alphas", "seconds"),
+        }
+        assert all(contract <= line.keys() for line in lines)
+
+
+def test_finished_seeds_are_skipped_and_new_ones_run(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (seed_folder(finished, 1) / "epochs.jsonl").read_bytes()
+    assert run.main(command(finished, "--optimizer", "darts", "--seeds", "1,4")) == 0
+    out = capsys.readouterr().out
+    assert "seed 1: finished before (2 epochs), skipped" in out
+    assert "seed 4: new, 2 epochs" in out
+    assert "seed 4: epoch 2, cell " in out
+    assert str(seed_folder(finished, 4)) in out
+    assert (seed_folder(finished, 1) / "epochs.jsonl").read_bytes() == before
+
+
+def test_a_seed_is_the_run_it_would_be_alone(finished: Path, tmp_path: Path) -> None:
+    assert run.main(command(tmp_path, "--optimizer", "darts", "--seeds", "1,")) == 0
+    for key in ("alphas", "cell", "supernet_valid_loss", "train_loss"):
+        ours, theirs = (
+            [line[key] for line in RunFolder(seed_folder(path, 1)).epochs()] for path in (tmp_path, finished)
+        )
+        assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (["--set", "weights.momentum=0.5"], r"settings\.weights\.momentum = 0\.9, asked for is 0\.5"),
+        (["--epochs", "3"], "epochs = 2, asked for is 3"),
+    ],
+)
+def test_a_folder_of_another_configuration_is_refused(changed: list[str], message: str, finished: Path) -> None:
+    before = (seed_folder(finished, 0) / "epochs.jsonl").read_bytes()
+    with pytest.raises(UserError, match=message):
+        run.main(command(finished, "--optimizer", "darts", "--seeds", "1", *changed))
+    assert (seed_folder(finished, 0) / "epochs.jsonl").read_bytes() == before
+
+
+def test_a_half_done_seed_goes_on(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = command(tmp_path, "--optimizer", "darts", "--seeds", "1")
+    arguments[arguments.index("data.images=20")] = "data.images=100"
+    process = started(arguments)
+    wait_for(seed_folder(tmp_path, 0) / "epochs.jsonl", process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "interrupted; every recorded epoch is kept" in err
+    assert "goes on from there: python -m harness.run" in err
+    assert "Traceback" not in err + out
+    recorded = (seed_folder(tmp_path, 0) / "epochs.jsonl").read_bytes()
+    assert recorded.endswith(b"\n")
+    capsys.readouterr()
+    assert run.main(arguments) == 0
+    assert "seed 0: goes on after epoch " in capsys.readouterr().out
+    assert (seed_folder(tmp_path, 0) / "epochs.jsonl").read_bytes().startswith(recorded)
+    assert len(RunFolder(seed_folder(tmp_path, 0)).environment()["starts"]) == 2
+
+
+def started(arguments: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "harness.run", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not (path.exists() and path.stat().st_size):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_dry_run_writes_nothing_and_says_what_would_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = tmp_path / "results"
+    assert run.main(command(results, "--optimizer", "sdarts_adv", "--seeds", "6", "--dry-run")) == 0
+    out = capsys.readouterr().out
+    assert "would run 6 of 6 seeds of sdarts_adv@tiny on digits, space 1, 2 epochs" in out
+    assert json.loads(out[out.index("\n{") :])["perturbation"]["kind"] == "adversarial"
+    assert not results.exists()
+
+
+def test_changed_settings_without_a_name_get_one_of_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def folder(*settings: str) -> str:
+        arguments = ["--bench", "digits", "--space", "1", "--optimizer", "darts", "--seeds", "1", "--dry-run"]
+        for setting in settings:
+            arguments += ["--set", setting]
+        assert run.main([*arguments, "--results", str(tmp_path)]) == 0
+        return capsys.readouterr().out.split(", ")[2].splitlines()[0].split("/")[-2]
+
+    assert folder() == "darts"
+    assert folder("weights.momentum=0.9") == "darts"
+    first = folder("weights.momentum=0.8")
+    assert first.startswith("darts@")
+    assert folder("weights.momentum=0.80") == first
+    assert folder("weights.momentum=0.7") != first
+
+
+def test_seeds_are_a_number_or_a_list() -> None:
+    assert parse_seeds("6") == [0, 1, 2, 3, 4, 5]
+    assert parse_seeds("3,5,7") == [3, 5, 7]
+    assert parse_seeds("3,") == [3]
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "", "a", "1,a", "1.5", "3,3", "-1,2", ","])
+def test_other_seeds_are_refused(text: str) -> None:
+    with pytest.raises(UserError, match=r"--seeds: expected"):
+        parse_seeds(text)
+
+
+BAD = [
+    (["--space", "4"], "--space"),
+    (["--optimizer", "dart"], "unknown optimizer 'dart'; known: darts"),
+    (["--set", "weights.foo=1"], "unknown setting 'weights.foo'"),
+    (["--set", "weights.momentum"], "expected key=value"),
+    (["--set", "weights.momentum=.5", "--set", "weights.momentum=.6"], "given twice"),
+    (["--seeds", "0"], "--seeds"),
+    (["--bench", "nothing"], "unknown benchmark 'nothing'"),
+    (["--epochs", "0"], "--epochs"),
+    (["--name", "a/b"], "--name: expected letters"),
+    (["--device", "tpu"], "--device"),
+    (["--set", "data.images=100000"], "data.images: expected 1 to 600"),
+    (["--set", "network.cells=0"], "expected at least 1 of network.cells"),
+    (["--frobnicate"], "--frobnicate"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=[" ".join(a) for a, _ in BAD])
+def test_bad_input_is_one_line_and_status_2(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = ["--bench", "digits", "--space", "1", "--optimizer", "darts", "--seeds", "1", "--results", str(tmp_path)]
+    assert run_command(lambda: run.main([*base, *arguments])) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert err.startswith("error: ")
+
+
+def test_missing_arguments_are_one_line_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(lambda: run.main([])) == 2
+    assert "for example: python -m harness.run --space 1" in capsys.readouterr().err
+
+
+@pytest.fixture
+def unwritable(tmp_path: Path) -> Path:
+    """A results folder that not even root can write: its parent is a file."""
+    (tmp_path / "file").write_text("")
+    return tmp_path / "file" / "results"
+
+
+def test_a_results_folder_that_cannot_be_written_is_one_line(
+    unwritable: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = run_command(lambda: run.main(command(unwritable, "--optimizer", "darts", "--seeds", "1")))
+    assert status == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert "--results" in err
+    assert err.count("\n") == 1
+
+
+def test_two_writers_of_a_seed_do_not_meet(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with RunFolder(seed_folder(tmp_path, 0)).locked():
+        status = run.main(command(tmp_path, "--optimizer", "darts", "--seeds", "1"))
+    assert status == 2
+    captured = capsys.readouterr()
+    assert "another process is running this seed" in captured.err
+
+
+def test_a_damaged_checkpoint_stops_its_seed_only(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = seed_folder(finished, 4 if seed_folder(finished, 4).exists() else 1)
+    lines = (folder / "epochs.jsonl").read_text().splitlines(keepends=True)
+    (folder / "epochs.jsonl").write_text("".join(lines[:2]))
+    (folder / "checkpoint.pt").write_bytes(b"damaged")
+    seed = folder.name.removeprefix("seed")
+    status = run.main(command(finished, "--optimizer", "darts", "--seeds", f"{seed},7"))
+    captured = capsys.readouterr()
+    assert status == 2
+    assert "not a checkpoint of this configuration" in captured.err
+    assert "Traceback" not in captured.err
+    assert RunFolder(seed_folder(finished, 7)).is_finished()
+    assert (folder / "epochs.jsonl").read_text() == "".join(lines[:2])
+
+
+def test_lists_print_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["--optimizer", "list"]) == 0
+    assert run.main(["--bench", "list"]) == 0
+    out = capsys.readouterr().out
+    for name in ("darts", "sdarts_rs", "sdarts_adv", "nb101", "digits"):
+        assert f"\n{name} " in f"\n{out}"
+
+
+def test_help_does_not_import_torch() -> None:
+    code = (
+        "import sys, harness.run as r\ntry: r.main(['--help'])\nexcept SystemExit: pass\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)

@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness.benchmarks import get_benchmark
+from harness.errors import UserError
+from harness.images import halve
+from harness.run_folder import Line, RunFolder, write_atomically
+from harness.search import Search, Task
+from harness.settings import resolve
+from optimizers.registry import get_method
+from spaces.cell import Cell
+from spaces.search_space import get_space
+
+SMALL = {
+    "network.channels": "2",
+    "data.images": "24",
+    "data.batch_size": "10",
+    "hessian.every": "2",
+}
+EPOCHS = 4
+
+
+def small_search(path: Path, optimizer: str = "sdarts_adv", seed: int = 0, **settings: Any) -> Search:
+    bench, method = get_benchmark("digits"), get_method(optimizer)
+    overrides = {**SMALL, **{key.replace("__", "."): str(value) for key, value in settings.items()}}
+    config, _ = resolve(method, bench.settings, overrides, EPOCHS)
+    config = dataclasses.replace(config, epochs=EPOCHS)
+    arrays = bench.images()
+    training, validation = halve(arrays, "cpu", limit=config.data.images)
+    folder = RunFolder(path)
+    folder.create({"epochs": EPOCHS, "seed": seed}, {})
+    task = Task("digits", get_space(1), method, config, seed, "tiny")
+    return Search(task, folder, training, validation, bench.table(1), arrays.classes)
+
+
+def without_seconds(lines: list[Line]) -> list[Line]:
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> list[Line]:
+    search = small_search(tmp_path_factory.mktemp("whole"))
+    search.run()
+    return search.folder.epochs()
+
+
+def test_lines_describe_every_epoch_from_before_training_to_the_last(uninterrupted: list[Line]) -> None:
+    assert [line["epoch"] for line in uninterrupted] == list(range(EPOCHS + 1))
+    for line in uninterrupted:
+        assert Cell(line["matrix"], line["ops"]).hash == line["cell"]
+        assert (line["bench"], line["table"], line["scale"]) == ("digits", "digits", "tiny")
+        assert 0 <= line["supernet_valid_accuracy"] <= 1
+        assert math.isfinite(line["supernet_valid_loss"])
+        assert [len(alpha) for alpha in line["alphas"]] == [4, 5, 3, 4]
+        assert {"validation", "table"} <= line["seconds"].keys()
+    assert uninterrupted[0]["train_loss"] is None
+    assert all(line["train_loss"] > 0 for line in uninterrupted[1:])
+
+
+def test_hessian_is_taken_at_its_epochs_and_at_both_ends(tmp_path: Path) -> None:
+    search = small_search(tmp_path, "darts", hessian__every=3)
+    search.run()
+    taken = [line["epoch"] for line in search.folder.epochs() if line["lambda_max"] is not None]
+    assert taken == [0, 3, 4]
+    for line in search.folder.epochs():
+        names = ("lambda_max", "lambda_min", "spectral_norm", "trace", "published_hessian_norm")
+        assert len({line[name] is None for name in names}) == 1
+        if line["lambda_max"] is not None:
+            assert line["spectral_norm"] == max(abs(line["lambda_max"]), abs(line["lambda_min"]))
+
+
+def test_recorded_errors_are_the_tables_for_the_derived_cell(uninterrupted: list[Line]) -> None:
+    table = get_benchmark("digits").table(1)
+    for line in uninterrupted:
+        answer = table.query(line["cell"])
+        assert (line["test_error"], line["valid_error"]) == (answer.test_error, answer.valid_error)
+
+
+def test_a_cell_outside_a_partial_table_has_no_error_rather_than_a_wrong_one(tmp_path: Path) -> None:
+    from harness.table import CellNotInTable
+
+    search = small_search(tmp_path, "darts")
+
+    class Empty:
+        info = search.table.info
+
+        def query(self, cell: Cell) -> None:
+            raise CellNotInTable("no such cell")
+
+    search.table = Empty()  # type: ignore[assignment]
+    search.run()
+    assert {line["test_error"] for line in search.folder.epochs()} == {None}
+
+
+def test_the_same_seed_repeats_to_the_bit_and_another_differs(tmp_path: Path, uninterrupted: list[Line]) -> None:
+    again, other = small_search(tmp_path / "again"), small_search(tmp_path / "other", seed=1)
+    again.run()
+    other.run()
+    assert without_seconds(again.folder.epochs()) == without_seconds(uninterrupted)
+    assert other.folder.epochs()[-1]["alphas"] != uninterrupted[-1]["alphas"]
+
+
+def test_measuring_does_not_change_the_search(tmp_path: Path, uninterrupted: list[Line]) -> None:
+    unmeasured = small_search(tmp_path, hessian__every=0)
+    unmeasured.run()
+    assert [line["alphas"] for line in unmeasured.folder.epochs()] == [line["alphas"] for line in uninterrupted]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_killed_anywhere_and_resumed_the_lines_equal_the_uninterrupted_ones(
+    tmp_path: Path, uninterrupted: list[Line]
+) -> None:
+    torch.set_num_threads(1)
+    generator = random.Random(3)
+    started = time.monotonic()
+    small_search(tmp_path / "timing").run()
+    length = time.monotonic() - started
+    kills = 0
+    for trial in range(5):
+        path = tmp_path / str(trial)
+        while not (RunFolder(path).epochs() and RunFolder(path).epochs()[-1]["epoch"] == EPOCHS):
+            kills += killed_after(generator.uniform(0, 0.7 * length), functools.partial(run_small_search, path))
+            recorded = without_seconds(RunFolder(path).epochs())
+            assert recorded == without_seconds(uninterrupted)[: len(recorded)]
+        assert without_seconds(RunFolder(path).epochs()) == without_seconds(uninterrupted)
+    assert kills >= 5
+
+
+def run_small_search(path: Path) -> None:
+    small_search(path).run()
+
+
+def killed_after(seconds: float, work: Callable[[], None]) -> bool:
+    """Do some work in a forked process, kill it after a time, and say whether it was still at it."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return False
+        time.sleep(0.005)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return True
+
+
+@pytest.mark.parametrize("when", ["before the checkpoint", "between checkpoint and line", "within the line"])
+def test_stopped_at_the_worst_moment_nothing_but_the_epoch_in_flight_is_lost(
+    when: str, tmp_path: Path, uninterrupted: list[Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = small_search(tmp_path)
+
+    class PowerCut(Exception):
+        pass
+
+    def cut(line: Line) -> None:
+        if line["epoch"] == 2:
+            if when == "within the line":
+                with (tmp_path / "epochs.jsonl").open("a") as file:
+                    file.write(json.dumps(line)[:100])
+            raise PowerCut
+
+    def record(epoch: int, line: Line) -> None:
+        if when == "before the checkpoint" and epoch == 2:
+            raise PowerCut
+        original_record(epoch, line)
+
+    def append(folder: RunFolder, line: Line) -> None:
+        cut(line)
+        original_append(folder, line)
+
+    original_record, original_append = search._record, RunFolder.append
+    with monkeypatch.context() as patch:
+        patch.setattr(search, "_record", record)
+        patch.setattr(RunFolder, "append", append)
+        with pytest.raises(PowerCut):
+            search.run()
+    resumed = small_search(tmp_path)
+    resumed.run()
+    assert without_seconds(resumed.folder.epochs()) == without_seconds(uninterrupted)
+
+
+def test_stopping_gives_up_the_epoch_in_flight_and_resuming_repeats_it(
+    tmp_path: Path, uninterrupted: list[Line]
+) -> None:
+    search = small_search(tmp_path)
+    asked = 0
+
+    def stopped() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 7
+
+    search.run(stopped=stopped)
+    assert [line["epoch"] for line in search.folder.epochs()] == [0, 1, 2]
+    small_search(tmp_path).run()
+    assert without_seconds(search.folder.epochs()) == without_seconds(uninterrupted)
+
+
+def test_a_full_disk_loses_nothing_recorded(
+    tmp_path: Path, uninterrupted: list[Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = small_search(tmp_path)
+
+    def full(path: Path, data: bytes) -> None:
+        if len(search.folder.epochs()) == 3:
+            raise OSError(28, "No space left on device", str(path))
+        write_atomically(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("harness.search.write_atomically", full)
+        with pytest.raises(OSError, match="No space left"):
+            search.run()
+    assert without_seconds(search.folder.epochs()) == without_seconds(uninterrupted)[:3]
+    small_search(tmp_path).run()
+    assert without_seconds(search.folder.epochs()) == without_seconds(uninterrupted)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", None])
+def test_a_damaged_or_missing_checkpoint_is_refused_in_one_line(content: bytes | None, tmp_path: Path) -> None:
+    search = small_search(tmp_path, "darts")
+    search.run()
+    before = (tmp_path / "epochs.jsonl").read_bytes()
+    if content is None:
+        search.folder.checkpoint.unlink()
+    else:
+        search.folder.checkpoint.write_bytes(content)
+    with pytest.raises(UserError, match=r"checkpoint\.pt.*move the folder away") as caught:
+        small_search(tmp_path, "darts").run()
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "epochs.jsonl").read_bytes() == before
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    small_search(tmp_path, "darts").run()
+    with pytest.raises(UserError, match="not a checkpoint of this configuration"):
+        small_search(tmp_path, "darts", network__channels=3).run()
+
+
+def test_lines_that_do_not_fit_the_checkpoint_are_refused(tmp_path: Path) -> None:
+    search = small_search(tmp_path, "darts")
+    search.run()
+    lines = (tmp_path / "epochs.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "epochs.jsonl").write_text("".join(lines[:2]))
+    with pytest.raises(UserError, match="checkpoint is of epoch 4, but 2 lines are recorded"):
+        small_search(tmp_path, "darts").run()

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import copy
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from optimizers.base import Optimizer
+from optimizers.registry import get_method, list_methods, register
+from tests.golden_vectors import golden_json
+from tests.optimizers.building import random_batch, small_optimizer
+
+METHODS = [method.name for method in list_methods()]
+
+
+def state_of(optimizer: Optimizer) -> dict[str, torch.Tensor]:
+    tensors = {f"alpha{i}": alpha for i, alpha in enumerate(optimizer.alphas)}
+    tensors |= {**optimizer.weights.parameters, **optimizer.weights.buffers}
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
+    assert ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        assert torch.equal(tensor, theirs[name]), name
+
+
+def run_epochs(optimizer: Optimizer, first: int, last: int) -> None:
+    for epoch in range(first, last):
+        optimizer.begin_epoch(epoch)
+        for step in range(optimizer.steps):
+            optimizer.step(step, random_batch(10 * epoch + step), random_batch(1000 + 10 * epoch + step))
+        optimizer.end_epoch(lambda: [random_batch(5)])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_architecture_step_moves_the_alphas_only(name: str) -> None:
+    optimizer = small_optimizer(name)
+    optimizer.begin_epoch(0)
+    before = state_of(optimizer)
+    optimizer.architecture_step(random_batch(0), random_batch(1))
+    after = state_of(optimizer)
+    for key in before:
+        moved = not torch.equal(before[key], after[key])
+        assert moved == (key.startswith("alpha") or key in optimizer.weights.buffers), key
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_weight_step_moves_the_weights_only(name: str) -> None:
+    optimizer = small_optimizer(name)
+    optimizer.begin_epoch(5)
+    before = state_of(optimizer)
+    optimizer.weight_step(0, random_batch(0))
+    after = state_of(optimizer)
+    for key in before:
+        assert torch.equal(before[key], after[key]) == key.startswith("alpha"), key
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_no_gradient_is_left_behind(name: str) -> None:
+    optimizer = small_optimizer(name)
+    run_epochs(optimizer, 0, 1)
+    assert all(alpha.grad is None for alpha in optimizer.alphas)
+    assert all(tensor.grad is None for tensor in optimizer.weights.parameters.values())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_resumed_optimizer_equals_an_uninterrupted_one(name: str) -> None:
+    whole = small_optimizer(name)
+    run_epochs(whole, 0, 3)
+    interrupted = small_optimizer(name)
+    run_epochs(interrupted, 0, 2)
+    resumed = small_optimizer(name)
+    resumed.load_state_dict(copy.deepcopy(interrupted.state_dict()))
+    run_epochs(resumed, 2, 3)
+    assert_same(state_of(resumed), state_of(whole))
+    assert resumed.derive() == whole.derive()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_global_random_generators_are_not_touched(name: str) -> None:
+    before = (random.getstate(), str(np.random.get_state()), torch.get_rng_state())
+    run_epochs(small_optimizer(name), 0, 1)
+    assert random.getstate() == before[0]
+    assert str(np.random.get_state()) == before[1]
+    assert torch.equal(torch.get_rng_state(), before[2])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_seeds_differ_and_do_not_depend_on_each_other(name: str) -> None:
+    alone = small_optimizer(name, seed=1)
+    run_epochs(alone, 0, 1)
+    first, second = small_optimizer(name, seed=0), small_optimizer(name, seed=1)
+    run_epochs(first, 0, 1)
+    run_epochs(second, 0, 1)
+    assert_same(state_of(second), state_of(alone))
+    assert not torch.equal(first.alphas[0], second.alphas[0])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_mixtures_lie_on_the_simplex(name: str) -> None:
+    optimizer = small_optimizer(name)
+    optimizer.begin_epoch(8)
+    for mixture in (optimizer.relax(), optimizer.weight_mixture(0, random_batch(0))):
+        for row in mixture.rows:
+            assert (row >= 0).all()
+            assert torch.allclose(row.sum(dim=-1), torch.ones((), dtype=row.dtype))
+
+
+@pytest.mark.parametrize("name", ["sdarts_rs", "sdarts_adv"])
+def test_only_the_weight_step_sees_the_perturbation(name: str) -> None:
+    optimizer = small_optimizer(name)
+    optimizer.begin_epoch(9)
+    clean, cell = optimizer.relax(), optimizer.derive()
+    perturbed = optimizer.weight_mixture(0, random_batch(0))
+    assert any(not torch.equal(a, b) for a, b in zip(clean.rows, perturbed.rows, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(clean.rows, optimizer.relax().rows, strict=True))
+    assert optimizer.derive() == cell
+
+
+def test_warm_start_leaves_the_alphas_alone_and_piles_up_no_gradient() -> None:
+    optimizer = small_optimizer("darts", alphas__warm_start_epochs=1)
+    before = [alpha.detach().clone() for alpha in optimizer.alphas]
+    run_epochs(optimizer, 0, 1)
+    assert all(torch.equal(a, b) for a, b in zip(before, optimizer.alphas, strict=True))
+    run_epochs(optimizer, 1, 2)
+    assert all(not torch.equal(a, b) for a, b in zip(before, optimizer.alphas, strict=True))
+
+
+def test_learning_rate_is_the_published_cosine_with_its_first_value_skipped() -> None:
+    optimizer = small_optimizer("darts", epochs=100)
+    rates = [optimizer.learning_rate(epoch) for epoch in range(100)]
+    try:
+        published = golden_json("schedules")["lr_100_epochs"]["torch_2_13_step_first_optimizer_lr"]
+    except pytest.skip.Exception:
+        published = [0.02499407872438878, 0.02497632074113926]
+    assert rates[: len(published)] == pytest.approx(published, rel=1e-12)
+    assert rates[-1] == pytest.approx(0.001)
+    unskipped = small_optimizer("darts", epochs=100, weights__skip_first_rate=False)
+    assert unskipped.learning_rate(0) == 0.025
+    assert unskipped.learning_rate(1) == pytest.approx(rates[0])
+
+
+def test_draws_of_an_epoch_do_not_depend_on_earlier_epochs() -> None:
+    fresh, used = small_optimizer("sdarts_rs"), small_optimizer("sdarts_rs")
+    run_epochs(used, 0, 3)
+    fresh.begin_epoch(3)
+    used.begin_epoch(3)
+    assert all(torch.equal(a, b) for a, b in zip(fresh.noise, used.noise, strict=True))
+    assert not torch.equal(fresh.noise[0][0], fresh.noise[0][1])
+
+
+def test_evaluation_statistics_are_refreshed_on_a_copy() -> None:
+    optimizer = small_optimizer("sdarts_rs")
+    run_epochs(optimizer, 0, 1)
+    before = state_of(optimizer)
+    refreshed = optimizer.evaluation_weights(random_batch(7), refresh=True)
+    stored = optimizer.evaluation_weights(random_batch(7), refresh=False)
+    assert_same(state_of(optimizer), before)
+    assert not torch.equal(refreshed.convolutions["stem"][1], stored.convolutions["stem"][1])
+    optimizer.architecture_loss(random_batch(7))
+    moved = optimizer.evaluation_weights(random_batch(7), refresh=False)
+    for name, (weight, bias) in refreshed.convolutions.items():
+        assert torch.allclose(weight, moved.convolutions[name][0], rtol=1e-12), name
+        assert torch.allclose(bias, moved.convolutions[name][1], rtol=1e-12, atol=1e-12), name
+
+
+def test_an_unknown_method_is_named_beside_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"unknown optimizer 'dart'; known: darts, sdarts_rs, sdarts_adv"):
+        get_method("dart")
+
+
+def test_a_name_is_registered_once() -> None:
+    with pytest.raises(ValueError, match="registered twice"):
+        register("darts", "again")(Optimizer)
+
+
+def test_a_checkpoint_with_a_missing_part_is_refused() -> None:
+    state = small_optimizer("darts").state_dict()
+    del state["buffers"]
+    with pytest.raises(KeyError):
+        small_optimizer("darts").load_state_dict(state)
