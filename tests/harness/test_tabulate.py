@@ -127,7 +127,25 @@ def test_measurement_does_not_depend_on_the_jobs_before(jobs: list[Job], splits:
     assert without_time(train_cells(jobs[2].cells, 0, recipe, splits)) == first
 
 
-def test_repeats_differ_in_weights_and_order(jobs: list[Job], splits: Splits) -> None:
+def test_weights_are_drawn_by_cell_and_repeat_and_the_order_by_repeat_and_epoch(
+    jobs: list[Job], splits: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys: list[tuple[object, ...]] = []
+    plain = harness.tabulate._generator
+
+    def watched(*key: object) -> torch.Generator:
+        keys.append(key)
+        return plain(*key)
+
+    monkeypatch.setattr(harness.tabulate, "_generator", watched)
+    train_cells(jobs[2].cells, 1, Recipe(channels=2, stacks=2, epochs=3, batch_size=10), splits)
+    assert [key for key in keys if key[0] == "order"] == [("order", 1, 0), ("order", 1, 1), ("order", 1, 2)]
+    weights = [key for key in keys if key[0] != "order"]
+    assert {key[:2] for key in weights} == {(cell.hash, 1) for cell in jobs[2].cells}
+    assert len(set(weights)) == len(weights)
+
+
+def test_repeats_differ(jobs: list[Job], splits: Splits) -> None:
     recipe = Recipe(channels=2, stacks=2, epochs=1, batch_size=10)
     accuracies = [
         [cell["train_accuracy"] for cell in train_cells(jobs[2].cells, repeat, recipe, splits)] for repeat in (0, 1)
@@ -315,9 +333,14 @@ def test_measurement_killed_several_times_equals_the_uninterrupted_one(
         assert ours.valid_accuracies == expected.valid_accuracies
 
 
-def test_interrupt_is_one_line_and_leaves_no_process(tmp_path: Path, start: Start) -> None:
+@pytest.mark.parametrize("moment", ["workers start", "workers train"])
+def test_interrupt_is_one_line_and_leaves_no_process(tmp_path: Path, start: Start, moment: str) -> None:
     process = start(*LONG)
-    await_jobs(tmp_path, 1)
+    if moment == "workers start":
+        await_true((tmp_path / "work" / "recipe.json").exists)
+        time.sleep(0.7)
+    else:
+        await_jobs(tmp_path, 1)
     os.killpg(process.pid, signal.SIGINT)
     await_end_of_group(process)
     assert process.returncode == 130

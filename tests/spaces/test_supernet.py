@@ -100,8 +100,8 @@ def error_across_kinks(gradient: torch.Tensor, arrays: Arrays, supernet: Superne
     """Error of a float32 gradient of the alphas where rounding has crossed a kink.
 
     At the recorded images of space 3 a ReLU or a pooling window lies within 1e-5 of switching, and the gradient jumps
-    by a thousandth there. Which side float32 falls on depends on the order of its sums, so on processor and threads. The
-    float64 gradient, which the recorded one pins, is taken at images moved by that much; one of them must agree up to
+    by a thousandth there. Which side float32 falls on depends on the order of its sums, so on processor and threads.
+    The float64 gradient, which the recorded one pins, is taken at images moved by that much; one must agree up to
     what such a move changes smoothly (1e-4).
     """
     generator = torch.Generator().manual_seed(0)
