@@ -114,7 +114,7 @@ def recorded_noise(optimizer: Optimizer, arrays: Arrays) -> list[torch.Tensor]:
 
 
 def recorded_batch(arrays: Arrays, pattern: str) -> Batch:
-    return Batch(torch.tensor(arrays[pattern.format("x")]), torch.tensor(arrays[pattern.format("y")]))
+    return Batch(torch.tensor(arrays[pattern.format("x")]).double(), torch.tensor(arrays[pattern.format("y")]))
 
 
 def validation_batch(arrays: Arrays, step: int) -> Batch:
