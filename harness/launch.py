@@ -297,7 +297,13 @@ def _work(seed: _Seed, messages: Any, stop: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        _search(seed, lambda line: messages.put((seed.seed, "line", line)), stop.is_set)
+        parent = multiprocessing.parent_process()
+
+        def stopped() -> bool:
+            # A parent that was killed outright cannot say so; its seeds then stop as if it had.
+            return stop.is_set() or (parent is not None and not parent.is_alive())
+
+        _search(seed, lambda line: messages.put((seed.seed, "line", line)), stopped)
         messages.put((seed.seed, "ended", None))
     except (UserError, RunFolderError) as error:
         messages.put((seed.seed, "failed", (EXIT_USER_ERROR, f"error: {' '.join(str(error).split())}")))

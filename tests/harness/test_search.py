@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from harness.benchmarks import get_benchmark
 from harness.errors import UserError
@@ -124,7 +123,6 @@ def test_measuring_does_not_change_the_search(tmp_path: Path, uninterrupted: lis
 def test_killed_anywhere_and_resumed_the_lines_equal_the_uninterrupted_ones(
     tmp_path: Path, uninterrupted: list[Line]
 ) -> None:
-    torch.set_num_threads(1)
     generator = random.Random(3)
     started = time.monotonic()
     small_search(tmp_path / "timing").run()
