@@ -71,6 +71,23 @@ def test_lines_describe_every_epoch_from_before_training_to_the_last(uninterrupt
     assert all(line["train_loss"] > 0 for line in uninterrupted[1:])
 
 
+@pytest.mark.parametrize("optimizer", ["darts_2nd", "gdas", "gdas_rs", "nasp", "pc_darts_adv"])
+def test_every_kind_of_method_searches_and_resumes_to_the_bit(tmp_path: Path, optimizer: str) -> None:
+    whole = small_search(tmp_path / "whole", optimizer, network__channels=4)
+    whole.run()
+    lines = whole.folder.epochs()
+    assert [line["epoch"] for line in lines] == list(range(EPOCHS + 1))
+    assert all(math.isfinite(line["supernet_valid_loss"]) for line in lines)
+    reports: list[Line] = []
+    for recorded in (1, 3):
+        interrupted = small_search(tmp_path / "resumed", optimizer, network__channels=4)
+        interrupted.run(reports.append, functools.partial(lambda most: len(reports) == most, recorded))
+        assert len(interrupted.folder.epochs()) == recorded
+    resumed = small_search(tmp_path / "resumed", optimizer, network__channels=4)
+    resumed.run()
+    assert without_seconds(resumed.folder.epochs()) == without_seconds(lines)
+
+
 def test_hessian_is_taken_at_its_epochs_and_at_both_ends(tmp_path: Path) -> None:
     search = small_search(tmp_path, "darts", hessian__every=3)
     search.run()
