@@ -285,15 +285,15 @@ class Supernet:
         """Weighted sum of the operations that count, on the first k-th of the channels."""
         parts = self.config.partial_channels
         if parts > 1:
-            width = state.shape[1]
-            state, passing = torch.split(state, [width // parts, width - width // parts], dim=1)
+            state, *passing = state.chunk(parts, dim=1)
+            state = state.contiguous(memory_format=torch.channels_last)
         weights = coefficients.unbind()
         candidates = [
             layers(f"{name}.{CONVOLUTIONS[op]}", state) if op in CONVOLUTIONS else F.max_pool2d(state, 3, 1, 1)
             for op in counting
         ]
         mixed = _weighted_sum([weights[op] for op in counting], candidates)
-        return mixed if parts == 1 else _shuffled(torch.cat([mixed, passing], dim=1), parts)
+        return mixed if parts == 1 else _shuffled([mixed, *passing])
 
 
 @dataclass
@@ -348,11 +348,9 @@ def _counting_operations(mixtures: Sequence[Mixture], skip_zeros: bool) -> list[
     return [[[op for op in every if row[op]] or every[:1] for row in cell] for cell in counts]
 
 
-def _shuffled(state: Tensor, groups: int) -> Tensor:
+def _shuffled(groups: Sequence[Tensor]) -> Tensor:
     """Channels of the groups in turn (`pc_darts/model_search.py`, `channel_shuffle`), channels-last as they were."""
-    batch, width, *size = state.shape
-    last = state.permute(0, 2, 3, 1).reshape(batch, *size, groups, width // groups)
-    return last.transpose(-1, -2).reshape(batch, *size, width).permute(0, 3, 1, 2)
+    return torch.stack([group.permute(0, 2, 3, 1) for group in groups], dim=-1).flatten(-2).permute(0, 3, 1, 2)
 
 
 def _weighted_sum(coefficients: Sequence[Tensor], terms: Sequence[Tensor]) -> Tensor:
