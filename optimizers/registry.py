@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from optimizers.base import Optimizer
 
-BUILT_IN_MODULES = ("optimizers.darts",)
+BUILT_IN_MODULES = ("optimizers.darts", "optimizers.random_ws")
 
 OptimizerClass = TypeVar("OptimizerClass", bound=type[Optimizer])
 
