@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from optimizers.base import Optimizer
 
-BUILT_IN_MODULES = ("optimizers.darts", "optimizers.random_ws")
+BUILT_IN_MODULES = ("optimizers.darts", "optimizers.enas", "optimizers.random_ws")
 
 OptimizerClass = TypeVar("OptimizerClass", bound=type[Optimizer])
 
@@ -78,7 +78,8 @@ def get_method(name: str) -> Method:
 
 
 def list_methods() -> list[Method]:
-    """All registered methods, built-in ones first."""
+    """All registered methods, built-in ones first and in their order, whatever was imported before."""
     for module in BUILT_IN_MODULES:
         importlib.import_module(module)
-    return list(_methods.values())
+    order = {module: index for index, module in enumerate(BUILT_IN_MODULES)}
+    return sorted(_methods.values(), key=lambda method: order.get(method.optimizer_class.__module__, len(order)))
