@@ -137,6 +137,24 @@ def test_the_weight_step_moves_nothing_of_the_controller_and_training_it_nothing
     assert all(tensor.grad is None for tensor in optimizer.controller.parameters.values())
 
 
+def test_rewards_come_from_the_first_validation_batches_and_scores_from_those_that_follow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    optimizer = small_enas(controller__steps=2, selection__samples=3, selection__finalists=1)
+    batches = [random_batch(number) for number in range(7)]
+    numbers = {id(batch.images): number for number, batch in enumerate(batches)}
+    seen: list[int] = []
+    original = optimizer.supernet.stem
+
+    def recorded(weights: Any, images: torch.Tensor, **named: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append(numbers[id(images)])
+        return original(weights, images, **named)
+
+    monkeypatch.setattr(optimizer.supernet, "stem", recorded)
+    optimizer.end_epoch(lambda: batches)
+    assert seen == [0, 1, 2, 3, 4, *range(7)]
+
+
 def test_controller_and_baseline_survive_a_checkpoint_in_the_middle_of_a_search() -> None:
     def train(optimizer: Enas, first: int, last: int) -> None:
         for epoch in range(first, last):

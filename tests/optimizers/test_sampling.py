@@ -127,6 +127,23 @@ def test_each_batch_trains_one_architecture_drawn_before_the_epoch(name: str) ->
 
 
 @pytest.mark.parametrize("name", METHODS)
+def test_epochs_train_and_score_different_architectures(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    optimizer = sampling_optimizer(name, steps=5)
+    drawn: list[list[Architecture]] = []
+    original = optimizer.sample
+
+    def recorded(count: int, generator: torch.Generator) -> list[Architecture]:
+        drawn.append(original(count, generator))
+        return drawn[-1]
+
+    monkeypatch.setattr(optimizer, "sample", recorded)
+    train(optimizer, range(3))
+    # For each epoch those that are trained, then those that are scored.
+    assert [len(architectures) for architectures in drawn] == [5, 6] * 3
+    assert len({tuple(architectures[:5]) for architectures in drawn}) == 6
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_a_step_uses_no_validation_image_and_has_no_alphas(name: str) -> None:
     left, right = sampling_optimizer(name), sampling_optimizer(name)
     for optimizer, validation in ((left, random_batch(1)), (right, random_batch(2))):
