@@ -22,6 +22,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,8 @@ def launch(request: Request, dry_run: bool = False) -> int:
     Raises:
         UserError: nothing can be run as asked.
     """
+    if not dry_run:
+        _start_importing()
     bench = get_benchmark(request.bench)
     try:
         method = get_method(request.optimizer)
@@ -134,6 +137,16 @@ def launch(request: Request, dry_run: bool = False) -> int:
     for seed in seeds:
         print(_summary(seed))
     return status
+
+
+def _start_importing() -> None:
+    """Start the server that seeds are forked from: it imports torch once for all, while this process does so too.
+
+    The server never touches CUDA, so that its children may.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["harness.seed_imports"])
+    forkserver.ensure_running()
 
 
 def _record(request: Request, bench: Benchmark, config: SearchConfig, name: str | None) -> dict[str, Any]:
@@ -236,7 +249,7 @@ def _check_writable(results: Path) -> None:
 
 
 def _run_all(pending: Sequence[_Seed], workers: int) -> int:
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
     messages: Any = context.Queue()
     stop = context.Event()
     interrupted = False
@@ -302,7 +315,13 @@ def _work(seed: _Seed, messages: Any, stop: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        _search(seed, lambda line: messages.put((seed.seed, "line", line)), stop.is_set)
+        parent = multiprocessing.parent_process()
+
+        def stopped() -> bool:
+            # A parent that was killed outright cannot say so; its seeds then stop as if it had.
+            return stop.is_set() or (parent is not None and not parent.is_alive())
+
+        _search(seed, lambda line: messages.put((seed.seed, "line", line)), stopped)
         messages.put((seed.seed, "ended", None))
     except (UserError, RunFolderError) as error:
         messages.put((seed.seed, "failed", (EXIT_USER_ERROR, f"error: {' '.join(str(error).split())}")))
@@ -311,6 +330,10 @@ def _work(seed: _Seed, messages: Any, stop: Any) -> None:
         messages.put((seed.seed, "failed", (EXIT_USER_ERROR, text)))
     except Exception:
         messages.put((seed.seed, "failed", (1, traceback.format_exc())))
+    # Taking torch apart takes seconds, and nothing is left to tidy once the messages are out.
+    messages.close()
+    messages.join_thread()
+    os._exit(0)
 
 
 def _search(seed: _Seed, report: Any, stopped: Any) -> None:

@@ -15,6 +15,7 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,20 +115,28 @@ class RunFolder:
         write_atomically(self.path / CONFIG, json.dumps(config, indent=1).encode())
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, patience: float = 5.0) -> Iterator[None]:
         """Hold the folder for one writer.
+
+        Args:
+            patience: seconds to wait for a writer that is about to stop, as one does whose parent was killed.
 
         Raises:
             RunFolderError: another process holds it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RunFolderError(
-                    f"{self.path}: another process is running this seed; wait for it or stop it"
-                ) from None
+            deadline = time.monotonic() + patience
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise RunFolderError(
+                            f"{self.path}: another process is running this seed; wait for it or stop it"
+                        ) from None
+                    time.sleep(0.05)
             yield
 
     def _read_lines(self) -> tuple[list[Line], int]:

@@ -120,7 +120,7 @@ class Optimizer:
             weight_decay=config.weights.weight_decay,
         )
         self.alpha_optimizer = torch.optim.Adam(
-            self.alphas,
+            [{"params": self.alphas}],  # as a group, since a method may have none
             lr=config.alphas.learning_rate,
             betas=(config.alphas.beta1, config.alphas.beta2),
             weight_decay=config.alphas.weight_decay,

@@ -14,7 +14,14 @@ from typing import TypeVar
 
 from optimizers.base import Optimizer
 
-BUILT_IN_MODULES = ("optimizers.darts", "optimizers.gdas", "optimizers.nasp", "optimizers.pc_darts")
+BUILT_IN_MODULES = (
+    "optimizers.darts",
+    "optimizers.gdas",
+    "optimizers.nasp",
+    "optimizers.pc_darts",
+    "optimizers.enas",
+    "optimizers.random_ws",
+)
 
 PERTURBATIONS = {
     "rs": ("uniform", "with random smoothing (Chen & Hsieh 2020, equation 3)"),
@@ -109,7 +116,8 @@ def get_method(name: str) -> Method:
 
 
 def list_methods() -> list[Method]:
-    """All registered methods, built-in ones first."""
+    """All registered methods, built-in ones first and in their order, whatever was imported before."""
     for module in BUILT_IN_MODULES:
         importlib.import_module(module)
-    return list(_methods.values())
+    order = {module: index for index, module in enumerate(BUILT_IN_MODULES)}
+    return sorted(_methods.values(), key=lambda method: order.get(method.optimizer_class.__module__, len(order)))

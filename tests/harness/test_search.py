@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from harness.benchmarks import get_benchmark
 from harness.errors import UserError
@@ -131,6 +130,32 @@ def test_the_same_seed_repeats_to_the_bit_and_another_differs(tmp_path: Path, un
     assert other.folder.epochs()[-1]["alphas"] != uninterrupted[-1]["alphas"]
 
 
+TINY = {"selection__samples": 8, "selection__finalists": 2}
+
+
+@pytest.mark.parametrize(("name", "settings"), [("random_ws", TINY), ("enas", {**TINY, "controller__steps": 4})])
+def test_a_method_without_alphas_is_recorded_without_a_hessian_and_resumes_exactly(
+    name: str, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    whole, interrupted = (
+        small_search(tmp_path / "whole", name, **settings),
+        small_search(tmp_path / "cut", name, **settings),
+    )
+    whole.run()
+    lines = whole.folder.epochs()
+    assert [line["epoch"] for line in lines] == list(range(EPOCHS + 1))
+    assert all(line["alphas"] == [] and line["lambda_max"] is None for line in lines)
+    table = get_benchmark("digits").table(1)
+    for line in lines:
+        assert line["test_error"] == table.query(Cell(line["matrix"], line["ops"])).test_error
+        assert 0 <= line["supernet_valid_accuracy"] <= 1
+    assert len({line["cell"] for line in lines}) > 1
+    interrupted.run(stopped=lambda: len(interrupted.folder.epochs()) == 3)
+    assert len(interrupted.folder.epochs()) == 3
+    small_search(tmp_path / "cut", name, **settings).run()
+    assert without_seconds(interrupted.folder.epochs()) == without_seconds(lines)
+
+
 def test_measuring_does_not_change_the_search(tmp_path: Path, uninterrupted: list[Line]) -> None:
     unmeasured = small_search(tmp_path, hessian__every=0)
     unmeasured.run()
@@ -141,7 +166,6 @@ def test_measuring_does_not_change_the_search(tmp_path: Path, uninterrupted: lis
 def test_killed_anywhere_and_resumed_the_lines_equal_the_uninterrupted_ones(
     tmp_path: Path, uninterrupted: list[Line]
 ) -> None:
-    torch.set_num_threads(1)
     generator = random.Random(3)
     started = time.monotonic()
     small_search(tmp_path / "timing").run()

@@ -14,13 +14,19 @@ from optimizers.registry import Method, get_method
 from spaces.search_space import get_space
 from spaces.supernet import Supernet, SupernetConfig
 
+HARNESS_SECTIONS = ("data", "validation", "hessian", "network")
+
+SMALL = {"selection.samples": 6, "selection.finalists": 2, "controller.steps": 3}
+
 
 def configured(method: Method, **overrides: Any) -> OptimizerConfig:
-    """A method's preset, with further settings given as `section__field=value`."""
+    """A method's preset scaled down, with further settings given as `section__field=value`; those of the harness are
+    left out."""
     config = method.optimizer_class.config_class()
-    for key, value in all_settings(method, overrides).items():
+    small = {key: value for key, value in SMALL.items() if hasattr(config, key.split(".")[0])}
+    for key, value in {**small, **all_settings(method, overrides)}.items():
         section, name = key.split(".")
-        if section != "network":
+        if section not in HARNESS_SECTIONS:
             part = dataclasses.replace(getattr(config, section), **{name: value})
             config = dataclasses.replace(config, **{section: part})
     return config
