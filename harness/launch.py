@@ -158,6 +158,11 @@ def _record(request: Request, bench: Benchmark, config: SearchConfig, name: str 
         raise UserError(f"data.images: expected 1 to {half} images in each split of {bench.name}, got {count}")
     if config.network.cells < 1 or config.network.channels < 1 or config.data.batch_size < 1:
         raise UserError("expected at least 1 of network.cells, network.channels and data.batch_size")
+    if config.network.partial_channels < 1 or config.network.channels % config.network.partial_channels:
+        raise UserError(
+            f"expected network.channels ({config.network.channels}) to be a multiple of network.partial_channels "
+            f"({config.network.partial_channels})"
+        )
     return {
         "format": 1,
         "bench": bench.name,

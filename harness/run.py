@@ -89,9 +89,11 @@ def _print_lists(optimizers: bool, benches: bool) -> None:
     if optimizers:
         from optimizers.registry import list_methods
 
-        for method in list_methods():
+        methods = list_methods()
+        width = max(len(method.name) for method in methods) + 2
+        for method in methods:
             settings = f" {json.dumps(dict(method.settings))}" if method.settings else ""
-            print(f"{method.name:14}{method.summary}{settings}")
+            print(f"{method.name:{width}}{method.summary}{settings}")
     if benches:
         from harness.benchmarks import BENCHMARKS
 

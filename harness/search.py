@@ -189,8 +189,8 @@ class Search:
         correct = torch.zeros((), dtype=torch.int64, device=self.validation.device)
         loss = torch.zeros((), dtype=torch.float64, device=self.validation.device)
         with torch.no_grad():
-            for batch in self._validation_batches(epoch):
-                logits = optimizer.supernet(folded, optimizer.relax(), batch.images)
+            for index, batch in enumerate(self._validation_batches(epoch)):
+                logits = optimizer.evaluate(folded, index, batch.images)
                 correct += (logits.argmax(dim=1) == batch.labels).sum()
                 loss += F.cross_entropy(logits, batch.labels, reduction="sum")
         return int(correct) / self.validation.n, float(loss) / self.validation.n

@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.errors import UserError
 from optimizers.config import OptimizerConfig
-from optimizers.registry import Method
+from optimizers.registry import Method, list_methods
 from spaces.supernet import SupernetConfig
 
 
@@ -96,7 +96,8 @@ def resolve(
 
     Args:
         method: its preset comes first.
-        bench_settings: the benchmark's scale, by dotted key; `epochs` is allowed.
+        bench_settings: the benchmark's scale, by dotted key; `epochs` is allowed. A section that this method does not
+            have, but another registered one has, is passed over.
         overrides: what the user set.
         epochs: what the user asked for, None for the benchmark's number.
 
@@ -107,8 +108,11 @@ def resolve(
         UserError: an unknown key, or a value that is not of the field's type.
     """
     config = SearchConfig(method=method.optimizer_class.config_class())
-    for key, value in {**method.settings, **bench_settings}.items():
+    for key, value in method.settings.items():
         config = with_setting(config, key, value)
+    for key, value in bench_settings.items():
+        if key.partition(".")[0] in _sections(config) or not _known_elsewhere(key, value):
+            config = with_setting(config, key, value)
     if epochs is not None:
         config = dataclasses.replace(config, epochs=epochs)
     changed = {}
@@ -122,19 +126,37 @@ def resolve(
     return config, changed
 
 
+def _known_elsewhere(key: str, value: Any) -> bool:
+    """Whether another method has this setting.
+
+    Raises:
+        UserError: it has, but the value is not of its type.
+    """
+    for method in list_methods():
+        config = SearchConfig(method=method.optimizer_class.config_class())
+        if key in setting_keys(config):
+            with_setting(config, key, value)
+            return True
+    return False
+
+
 def with_setting(config: SearchConfig, key: str, value: Any) -> SearchConfig:
     """The configuration with one setting changed; text is read as the field's type.
 
     Raises:
-        UserError: no such key, or the value is not of its type.
+        UserError: no such key, the value is not of its type, or the settings refuse it.
     """
     if key == "epochs":
         return dataclasses.replace(config, epochs=_converted(key, value, int))
     section, name, part = _locate(config, key)
     kind = typing.get_type_hints(type(part))[name]
-    new_part = dataclasses.replace(part, **{name: _converted(key, value, kind)})
-    if section in {f.name for f in dataclasses.fields(config.method)}:
-        return dataclasses.replace(config, method=dataclasses.replace(config.method, **{section: new_part}))
+    converted = _converted(key, value, kind)
+    try:
+        new_part = dataclasses.replace(part, **{name: converted})
+        if section in {f.name for f in dataclasses.fields(config.method)}:
+            return dataclasses.replace(config, method=dataclasses.replace(config.method, **{section: new_part}))
+    except ValueError as error:
+        raise UserError(f"{key}: {error}") from None
     return dataclasses.replace(config, **{section: new_part})
 
 

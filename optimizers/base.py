@@ -5,14 +5,16 @@ for every pair of batches, then `end_epoch`, and asks `derive` which cell the se
 overrides one or two hooks of this class:
 
     initial_alphas        where the alphas start
-    relax                 how alphas become the mixture that is multiplied
+    relax                 the mixture that the alphas stand for
+    mixture               what a forward pass multiplies, where that is another: sampled, binarised
     architecture_gradient which way the alphas should go
-    weight_mixture        what the weight step multiplies
+    weight_mixture        what the weight step multiplies: the mixture, perturbed
     derive                which cell the alphas stand for
 
 Randomness is drawn in `begin_epoch`, for all steps at once, from `self.randomness`; `step` draws nothing. So a search
-that is stopped and resumed, on whatever device, makes the same steps. All tensors that survive an epoch are in
-`state_dict`.
+that is stopped and resumed, on whatever device, makes the same steps. What measuring needs (`hessian`, `evaluation`) is
+drawn by (purpose, epochs begun, forward pass) and does not depend on how often or in which order it is asked for. All
+tensors that survive an epoch are in `state_dict`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -29,9 +31,14 @@ from torch import Tensor
 from optimizers.config import OptimizerConfig
 from optimizers.perturbation import Perturbation
 from optimizers.randomness import Randomness
+from optimizers.unrolled import unrolled_gradient
 from spaces.cell import Cell
 from spaces.mixture import Mixture
 from spaces.supernet import FoldedWeights, Supernet, Weights
+
+Purpose = Literal["architecture", "weights", "hessian", "evaluation", "unrolled", "unrolled_plus", "unrolled_minus"]
+"""What a forward pass is for: the alpha step, the weight step, the recorded Hessian, the validation accuracy; the last
+three are the training losses of a second-order alpha step."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +77,19 @@ class Optimizer:
     Attributes:
         weights: the supernet's weights, trained by the weight step.
         alphas: leaves in the order and the shapes of `SearchSpace.row_shapes`, moved by the architecture step.
+        epoch: the epoch in progress, or else the last one, from 0.
+        epochs_begun: 0 before any training, then `epoch + 1`.
+        index: the step in progress within the epoch.
     """
 
     config_class: ClassVar[type[OptimizerConfig]] = OptimizerConfig
 
-    shift_invariant: ClassVar[bool] = True
-    """Whether adding a constant to all alphas of one row changes nothing, as under a softmax. A row of the Hessian then
-    follows from the others."""
+    relaxes: ClassVar[bool] = True
+    """Whether the weight step multiplies a mixture of the alphas, so that a perturbation can ride along. The registry
+    then knows the method as `X_rs`, `X_adv` and `X_gauss` too."""
+
+    per_cell: ClassVar[bool] = False
+    """Whether each cell has a mixture of its own; its tensors then have a first dimension of cells."""
 
     def __init__(
         self,
@@ -93,7 +106,7 @@ class Optimizer:
         self.epochs, self.steps = epochs, steps
         self.randomness = randomness
         self.device, self.dtype = torch.device(device), dtype
-        self.epoch = 0
+        self.epoch = self.epochs_begun = self.index = 0
         self.weights = self._on_device(supernet.initial_weights(randomness.generator("weights"), dtype))
         generator = randomness.generator("alphas")
         self.alphas = [alpha.to(self.device).requires_grad_() for alpha in self.initial_alphas(generator)]
@@ -107,42 +120,74 @@ class Optimizer:
             weight_decay=config.weights.weight_decay,
         )
         self.alpha_optimizer = torch.optim.Adam(
-            self.alphas,
+            [{"params": self.alphas}],  # as a group, since a method may have none
             lr=config.alphas.learning_rate,
             betas=(config.alphas.beta1, config.alphas.beta2),
             weight_decay=config.alphas.weight_decay,
         )
 
     def initial_alphas(self, generator: torch.Generator) -> list[Tensor]:
-        """Alphas on the CPU, in the shapes of `SearchSpace.row_shapes`: near zero, a uniform mixture."""
-        scale = self.config.alphas.initial_scale
+        """Alphas on the CPU, in the shapes of `SearchSpace.row_shapes`: nearly equal, a uniform mixture."""
+        config = self.config.alphas
         return [
-            scale * torch.randn(shape, generator=generator, dtype=self.dtype)
+            config.initial_mean + config.initial_scale * torch.randn(shape, generator=generator, dtype=self.dtype)
             for shape in self.supernet.space.row_shapes
         ]
+
+    @property
+    def shift_invariant(self) -> bool:
+        """Whether adding a constant to all alphas of one row changes nothing, as under a softmax.
+
+        A row of the Hessian then follows from the others.
+        """
+        return True
+
+    @property
+    def skips_operations(self) -> bool:
+        """Whether operations whose coefficient is exactly zero are not evaluated."""
+        return False
 
     def relax(self) -> Mixture:
         """The mixture that the alphas stand for, differentiable in them: a softmax of every row."""
         return Mixture.from_rows([alpha.softmax(dim=-1) for alpha in self.alphas])
 
-    def architecture_loss(self, batch: Batch, *, update_statistics: bool = True) -> Tensor:
-        """Cross-entropy of a validation batch as a function of the alphas, batch norm in training mode.
+    def mixture(self, purpose: Purpose, index: int = 0) -> Mixture:
+        """What one forward pass multiplies, differentiable in the alphas: here what they stand for, whatever it is for.
 
-        Its gradient moves the alphas; its second derivative is the Hessian that is recorded.
+        Args:
+            purpose: what the pass is for.
+            index: the step within the epoch, or the number of the validation batch.
         """
+        return self.relax()
+
+    def loss(self, weights: Weights, mixture: Mixture, batch: Batch, *, update_statistics: bool = True) -> Tensor:
+        """Cross-entropy of a batch, batch norm in training mode."""
         logits = self.supernet(
-            self.weights.frozen(), self.relax(), batch.images, training=True, update_statistics=update_statistics
+            weights,
+            mixture,
+            batch.images,
+            training=True,
+            update_statistics=update_statistics,
+            skip_zeros=self.skips_operations,
         )
         return F.cross_entropy(logits, batch.labels)
 
+    def architecture_loss(self, batch: Batch, *, update_statistics: bool = True) -> Tensor:
+        """Cross-entropy of a validation batch as a function of the alphas, whose second derivative is recorded."""
+        mixture = self.mixture("hessian")
+        return self.loss(self.weights.frozen(), mixture, batch, update_statistics=update_statistics)
+
     def architecture_gradient(self, training: Batch, validation: Batch) -> list[Tensor]:
-        """Gradient for each alpha; here the first-order one, of the validation loss at the present weights."""
-        return list(torch.autograd.grad(self.architecture_loss(validation), self.alphas))
+        """Gradient for each alpha, of the validation loss at the present weights or at those one step ahead."""
+        if self.config.alphas.unrolled:
+            return unrolled_gradient(self, training, validation)
+        loss = self.loss(self.weights.frozen(), self.mixture("architecture", self.index), validation)
+        return list(torch.autograd.grad(loss, self.alphas))
 
     def weight_mixture(self, index: int, training: Batch) -> Mixture:
-        """What the weight step of this epoch's step `index` multiplies: the relaxed alphas, perturbed."""
+        """What the weight step of this epoch's step `index` multiplies: the mixture, perturbed."""
         with torch.no_grad():
-            mixture = self.relax()
+            mixture = self.mixture("weights", index)
         if self.config.perturbation.kind == "none":
             return mixture
         loss = self.attack_loss(training) if self.perturbation.needs_loss else None
@@ -152,7 +197,8 @@ class Optimizer:
         """Training loss as a function of the mixture alone, batch norm at its stored statistics.
 
         The published attack runs in evaluation mode (`attacker/perturb.py`); weights and statistics are then fixed,
-        so that batch norm folds into the convolutions and the stem is computed once.
+        so that batch norm folds into the convolutions and the stem is computed once. Every operation is evaluated: the
+        attack asks what a coefficient of zero would do if it were not.
         """
         folded = self.supernet.fold(self.weights)
         with torch.no_grad():
@@ -164,7 +210,7 @@ class Optimizer:
         return loss
 
     def evaluation_weights(self, batch: Batch, refresh: bool) -> FoldedWeights:
-        """Weights for evaluating the relaxed alphas, with batch norm's statistics folded in.
+        """Weights for `evaluate`, with batch norm's statistics folded in.
 
         With a momentum of .997 the stored statistics are those of the last forward pass, and after a perturbed weight
         step that was not of this mixture. The published code evaluates after its Hessian, whose forward pass of the
@@ -179,21 +225,29 @@ class Optimizer:
         buffers = {name: tensor.clone() for name, tensor in self.weights.buffers.items()}
         weights = Weights(self.weights.frozen().parameters, buffers)
         with torch.no_grad():
-            self.supernet(weights, self.relax(), batch.images, training=True)
+            self.loss(weights, self.mixture("hessian"), batch)
         return self.supernet.fold(weights)
+
+    def evaluate(self, weights: FoldedWeights, index: int, images: Tensor) -> Tensor:
+        """Logits `[batch, classes]` of validation batch `index`, at what `evaluation_weights` gave."""
+        mixture = self.mixture("evaluation", index)
+        return self.supernet(weights, mixture, images, skip_zeros=self.skips_operations)
 
     def begin_epoch(self, epoch: int) -> None:
         """Set the schedules of an epoch, counted from 0, and draw everything random in it."""
-        self.epoch = epoch
+        self.epoch, self.epochs_begun, self.index = epoch, epoch + 1, 0
         self.set_learning_rate(self.learning_rate(epoch))
         if self.config.perturbation.kind != "none":
             self.epsilon = self.perturbation.epsilon(epoch)
             generator = self.randomness.generator("perturbation", epoch)
-            draws = self.perturbation.draw(self.supernet.space.row_shapes, self.steps, generator, self.dtype)
-            self.noise = [draw.to(self.device) for draw in draws]
+            mixtures = (self.steps, self.supernet.config.cells) if self.per_cell else (self.steps,)
+            shapes = self.supernet.space.row_shapes
+            draws = self.perturbation.draw(shapes, math.prod(mixtures), generator, self.dtype)
+            self.noise = [draw.view(*mixtures, *draw.shape[1:]).to(self.device) for draw in draws]
 
     def step(self, index: int, training: Batch, validation: Batch) -> StepResult:
         """Move the alphas on a validation batch, then the weights on a training batch."""
+        self.index = index
         if self.epoch >= self.config.alphas.warm_start_epochs:
             self.architecture_step(training, validation)
         return self.weight_step(index, training)
@@ -208,15 +262,28 @@ class Optimizer:
     def weight_step(self, index: int, training: Batch) -> StepResult:
         """One step of SGD on the weights."""
         mixture = self.weight_mixture(index, training)
-        logits = self.supernet(self.weights, mixture, training.images, training=True)
+        skips = self.skips_operations
+        logits = self.supernet(self.weights, mixture, training.images, training=True, skip_zeros=skips)
         loss = F.cross_entropy(logits, training.labels)
-        parameters = list(self.weights.parameters.values())
-        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+        config, parameters = self.config.weights, list(self.weights.parameters.values())
+        gradients = torch.autograd.grad(
+            loss, parameters, allow_unused=skips, materialize_grads=skips and not config.skip_unused
+        )
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if self.gradients_pile_up and parameter.grad is not None:
+                gradient = parameter.grad if gradient is None else parameter.grad + gradient
             parameter.grad = gradient
-        torch.nn.utils.clip_grad_norm_(parameters, self.config.weights.gradient_clip)
+        torch.nn.utils.clip_grad_norm_(parameters, config.gradient_clip)
         self.weight_optimizer.step()
-        self.weight_optimizer.zero_grad()
+        if not self.gradients_pile_up:
+            self.weight_optimizer.zero_grad()
         return StepResult(loss.detach(), (logits.detach().argmax(dim=1) == training.labels).sum())
+
+    @property
+    def gradients_pile_up(self) -> bool:
+        """Whether this epoch's weight steps leave their gradients for the next one."""
+        warm = self.epoch < self.config.alphas.warm_start_epochs
+        return warm and self.config.weights.pile_up_gradients and self.config.perturbation.kind == "none"
 
     def end_epoch(self, validation: Callable[[], Iterable[Batch]]) -> None:
         """Called after an epoch's steps; methods that choose by scoring cells do so here, on validation images."""
@@ -246,6 +313,7 @@ class Optimizer:
         return {
             "parameters": {name: tensor.detach() for name, tensor in self.weights.parameters.items()},
             "buffers": dict(self.weights.buffers),
+            "gradients": {n: t.grad for n, t in self.weights.parameters.items() if t.grad is not None},
             "alphas": [alpha.detach() for alpha in self.alphas],
             "weight_optimizer": self.weight_optimizer.state_dict(),
             "alpha_optimizer": self.alpha_optimizer.state_dict(),
@@ -261,6 +329,9 @@ class Optimizer:
         with torch.no_grad():
             for name, tensor in self.weights.parameters.items():
                 tensor.copy_(state["parameters"][name])
+                # There is a gradient only where those of warm-start epochs pile up.
+                kept = state.get("gradients", {}).get(name)
+                tensor.grad = None if kept is None else kept.to(tensor)
             for name, tensor in self.weights.buffers.items():
                 tensor.copy_(state["buffers"][name])
             for alpha, saved in zip(self.alphas, state["alphas"], strict=True):

@@ -29,6 +29,15 @@ class WeightConfig:
     gradient_clip: float = 5.0
     """Largest norm of the weights' gradient."""
 
+    skip_unused: bool = True
+    """Whether SGD leaves weights alone that the step did not use, those of operations that were not picked: no decay,
+    no momentum. So it is with torch 2.0 and later, whose `zero_grad` leaves no gradient behind; under older releases
+    theirs was zero, and decay and momentum went on."""
+
+    pile_up_gradients: bool = False
+    """Whether gradients pile up over the steps of warm-start epochs, as they do without perturbation in the published
+    code, which zeroes them in the alpha step only (`train_search.py:270-273`)."""
+
 
 @dataclass(frozen=True)
 class AlphaConfig:
@@ -46,23 +55,45 @@ class AlphaConfig:
     weight_decay: float = 1e-3
     """L2 term added to the gradient."""
 
+    initial_mean: float = 0.0
+    """Mean of the initial alphas."""
+
     initial_scale: float = 1e-3
     """Standard deviation of the initial alphas."""
 
     warm_start_epochs: int = 0
     """Epochs in which only the weights move."""
 
+    unrolled: bool = False
+    """Whether the alphas descend the validation loss at the weights one step ahead (DARTS, second order) rather than at
+    the present ones."""
+
+    unrolled_momentum: bool = True
+    """Whether that step ahead carries SGD's momentum. It does in the published DARTS; GDAS lost it to a misspelt name
+    that a bare `except` swallows (`gdas/architect.py:39-42`)."""
+
+    unrolled_published_rate: bool = False
+    """Whether that step ahead runs at what `get_lr()` returns, as published (`train_search.py:182-183`): with torch 1.4
+    and later it is up to 3.7e-4 below the rate that SGD runs at, which is taken otherwise."""
+
 
 @dataclass(frozen=True)
 class PerturbationConfig:
-    """What is done to the mixture before the weight step sees it (SDARTS, section 3)."""
+    """What is done to the mixture before the weight step sees it (SDARTS, section 3).
+
+    Any method that relaxes can carry it: `X_rs`, `X_adv` and `X_gauss` are the method X with such a perturbation.
+    """
 
     kind: Literal["none", "uniform", "gaussian", "adversarial"] = "none"
     """`uniform` is SDARTS-RS, `adversarial` SDARTS-ADV; `gaussian` is the footnote's variant, with the uniform's
     variance."""
 
+    norm: Literal["linf", "l2"] = "linf"
+    """The ball. `linf` bounds every entry, as published; `l2` the length of the whole perturbation, all tensors of a
+    cell's mixture together, as in the analysis of section 4 (below equation 8)."""
+
     epsilon_start: float = 0.03
-    """Radius of the l-infinity ball in the first epoch."""
+    """Radius of the ball in the first epoch."""
 
     epsilon_end: float = 0.3
     """Radius that the linear schedule heads for."""

@@ -1,8 +1,11 @@
-"""Perturbation of a mixture within an l-infinity ball: SDARTS-RS and SDARTS-ADV (equations 3 and 4).
+"""Perturbation of a mixture within a ball: SDARTS-RS and SDARTS-ADV (equations 3 and 4).
 
 The perturbed mixture is what the weight step multiplies; the alphas never see it. As in the published code
 (SmoothDARTS `attacker/perturb.py`) the perturbed rows are clamped and renormalised, so that they stay on the simplex;
 since that comes after the projection, an entry may end further than epsilon from where it was.
+
+What is perturbed is the mixture that the weight step multiplies, whatever method it comes from: soft, binarised or
+sampled. Where each cell has a mixture of its own, each has a ball of its own.
 """
 
 from __future__ import annotations
@@ -46,11 +49,21 @@ class Perturbation:
         """Noise for all steps of an epoch, before it is scaled by epsilon.
 
         Returns:
-            one CPU tensor `[steps, *shape]` for each shape: uniform in [-1, 1], or normal with that variance (1/3).
+            one CPU tensor `[steps, *shape]` for each shape: uniform in the unit ball, or normal with that variance, 1/3
+            for l-infinity and 1 / (m + 2) for l2 with m entries in all.
         """
+        if self.config.kind != "gaussian" and self.config.norm == "linf":
+            return [torch.rand((steps, *shape), generator=generator, dtype=dtype) * 2 - 1 for shape in shapes]
+        normal = [torch.randn((steps, *shape), generator=generator, dtype=dtype) for shape in shapes]
+        entries = sum(math.prod(shape) for shape in shapes)
         if self.config.kind == "gaussian":
-            return [torch.randn((steps, *shape), generator=generator, dtype=dtype) / math.sqrt(3) for shape in shapes]
-        return [torch.rand((steps, *shape), generator=generator, dtype=dtype) * 2 - 1 for shape in shapes]
+            variance = 1 / 3 if self.config.norm == "linf" else 1 / (entries + 2)
+            return [draw * math.sqrt(variance) for draw in normal]
+        # A direction, and a length whose m-th power is uniform.
+        flat = torch.cat([draw.flatten(1) for draw in normal], dim=1)
+        length = torch.rand(steps, generator=generator, dtype=dtype) ** (1 / entries)
+        factor = length / torch.linalg.vector_norm(flat, dim=1)
+        return [draw * factor.view(-1, *(1 for _ in shape)) for draw, shape in zip(normal, shapes, strict=True)]
 
     def apply(
         self, mixture: Mixture, noise: Sequence[Tensor], epsilon: float, loss: Callable[[Mixture], Tensor] | None = None
@@ -83,14 +96,38 @@ class Perturbation:
         for _ in range(self.config.steps):
             leaves = [row.detach().requires_grad_() for row in rows]
             gradients = torch.autograd.grad(loss(Mixture.from_rows(leaves)), leaves)
-            rows = [
-                clip_to_simplex(point + (row + size * gradient.sign() - point).clamp(-epsilon, epsilon))
-                for point, row, gradient in zip(clean, rows, gradients, strict=True)
-            ]
+            moves = self._steepest(gradients)
+            deltas = [row + size * move - point for point, row, move in zip(clean, rows, moves, strict=True)]
+            rows = [clip_to_simplex(p + delta) for p, delta in zip(clean, self._project(deltas, epsilon), strict=True)]
         with torch.no_grad():
             loss_after = loss(Mixture.from_rows(rows))
         failed = loss_before > loss_after
         return Mixture.from_rows([torch.where(failed, point, row) for point, row in zip(clean, rows, strict=True)])
+
+    def _steepest(self, gradients: Sequence[Tensor]) -> list[Tensor]:
+        """The direction of steepest ascent, of length 1 in the ball's norm."""
+        if self.config.norm == "linf":
+            return [gradient.sign() for gradient in gradients]
+        return _scaled(gradients, 1 / _length(gradients).clamp(min=1e-30))
+
+    def _project(self, deltas: Sequence[Tensor], epsilon: float) -> list[Tensor]:
+        """The nearest point of the ball."""
+        if self.config.norm == "linf":
+            return [delta.clamp(-epsilon, epsilon) for delta in deltas]
+        return _scaled(deltas, (epsilon / _length(deltas).clamp(min=1e-30)).clamp(max=1))
+
+
+def _length(rows: Sequence[Tensor]) -> Tensor:
+    """Joint l2 norm of a mixture's tensors, 0-dimensional, or `[cells]` where each cell has its own."""
+    first = rows[1].dim() - 1  # of the output's vector: 0, or 1 after the cells
+    flat = torch.cat([row.flatten(first) for row in rows], dim=-1)
+    norm: Tensor = torch.linalg.vector_norm(flat, dim=-1)
+    return norm
+
+
+def _scaled(rows: Sequence[Tensor], factor: Tensor) -> list[Tensor]:
+    """All tensors of a mixture times one factor, or one for each cell."""
+    return [row * factor.view(*factor.shape, *(1 for _ in row.shape[factor.dim() :])) for row in rows]
 
 
 def clip_to_simplex(row: Tensor) -> Tensor:

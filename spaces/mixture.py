@@ -20,6 +20,8 @@ from spaces.search_space import ParentChoice, SearchSpace
 class Mixture(NamedTuple):
     """Coefficients of one cell, or of all cells alike.
 
+    Where cells differ, every tensor has a first dimension of cells before the shape given here.
+
     Attributes:
         operations: `[n, 3]`, a row for each choice block over maxpool, conv3x3, conv1x1.
         output: `[n + 1]`, over the cell's input and the n blocks.
@@ -39,6 +41,18 @@ class Mixture(NamedTuple):
     def from_rows(cls, rows: Sequence[Tensor]) -> Mixture:
         """The mixture with these tensors, in the space's order."""
         return cls(rows[0], rows[1], tuple(rows[2:]))
+
+    def of_cells(self, cells: int) -> list[Mixture]:
+        """The coefficients of each of so many cells.
+
+        Raises:
+            ValueError: these are the coefficients of another number of cells.
+        """
+        if self.operations.dim() == 2:
+            return [self] * cells
+        if len(self.operations) != cells:
+            raise ValueError(f"expected coefficients of {cells} cells, got {len(self.operations)}")
+        return [Mixture.from_rows(rows) for rows in zip(*(row.unbind() for row in self.rows), strict=True)]
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Mixture:
         """The mixture with the function applied to each tensor."""

@@ -6,7 +6,8 @@ optimizers call it with whatever coefficients they want multiplied, at whatever 
 Every cell multiplies all candidate operations: a choice block sums its weighted inputs (its own projection of the
 cell's input, and the blocks below it), then its weighted operations; the cell's output is the weighted projection of
 its input plus the concatenation of the weighted blocks. Cells do not differ in kind, and share one mixture unless one
-is given for each.
+is given for each. With partial channels (PC-DARTS) only the first k-th of a block's channels goes through the
+operations, and the channels are shuffled afterwards.
 """
 
 from __future__ import annotations
@@ -19,10 +20,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spaces.cell import CONV1X1, CONV3X3, OPERATIONS
 from spaces.mixture import Mixture
 from spaces.search_space import SearchSpace
 
 BATCHNORM_EPSILON = 1e-5
+
+CONVOLUTIONS = {OPERATIONS.index(CONV3X3): "conv3x3", OPERATIONS.index(CONV1X1): "conv1x1"}
+"""Operations with weights, by their column in a mixture; the other is the max-pooling."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,10 @@ class SupernetConfig:
     downsample_padding: int = 1
     """Padding of the 2x2 pooling between stages. 1 as published (`model_search.py:180`: maps of 32, 17, 9 pixels);
     0 as in NAS-Bench-101 (32, 16, 8)."""
+
+    partial_channels: int = 1
+    """k: the first k-th of a block's channels goes through the operations, the others pass by. 1 for all; PC-DARTS
+    takes 4 (`optimizers/pc_darts/model_search.py`)."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,9 @@ class Supernet:
         config: size and quirks.
         image_channels: channels of the images.
         classes: number of classes.
+
+    Raises:
+        ValueError: the width is no multiple of `partial_channels`.
     """
 
     def __init__(
@@ -89,6 +101,11 @@ class Supernet:
     ) -> None:
         self.space = space
         self.config = config or SupernetConfig()
+        if self.config.partial_channels < 1 or self.config.channels % self.config.partial_channels:
+            raise ValueError(
+                f"expected channels to be a multiple of partial_channels, got {self.config.channels} and "
+                f"{self.config.partial_channels}"
+            )
         self.image_channels = image_channels
         self.classes = classes
 
@@ -114,9 +131,10 @@ class Supernet:
         incoming = self.config.channels
         for index, width in enumerate(self.widths):
             yield f"cell{index}.projections", (2 * blocks * width, incoming, 1, 1)
+            part = width // self.config.partial_channels
             for block in range(blocks):
-                yield f"cell{index}.block{block}.conv3x3", (width, width, 3, 3)
-                yield f"cell{index}.block{block}.conv1x1", (width, width, 1, 1)
+                yield f"cell{index}.block{block}.conv3x3", (part, part, 3, 3)
+                yield f"cell{index}.block{block}.conv1x1", (part, part, 1, 1)
             incoming = blocks * width
         yield "postprocess", (self.widths[-1], incoming, 1, 1)
 
@@ -153,15 +171,19 @@ class Supernet:
         *,
         training: bool = False,
         update_statistics: bool = True,
+        skip_zeros: bool = False,
     ) -> Tensor:
         """Logits `[batch, classes]`.
 
         Args:
             weights: the weights; folded ones only for evaluation.
-            mixture: coefficients for all cells, or a list with those of each.
+            mixture: coefficients for all cells, or those of each: a list, or a mixture whose tensors have a first
+                dimension of cells.
             images: `[batch, image_channels, height, width]`, normalised.
             training: normalise by the batch's statistics rather than the stored ones.
             update_statistics: in training, move the stored statistics towards the batch's.
+            skip_zeros: do not evaluate operations whose coefficient is exactly zero. The logits stay the same; skipped
+                operations keep their statistics, and neither their weights nor their coefficients get a gradient.
         """
         return self.after_stem(
             weights,
@@ -169,6 +191,7 @@ class Supernet:
             self.stem(weights, images, training=training, update_statistics=update_statistics),
             training=training,
             update_statistics=update_statistics,
+            skip_zeros=skip_zeros,
         )
 
     def stem(
@@ -200,11 +223,13 @@ class Supernet:
         *,
         training: bool = False,
         update_statistics: bool = True,
+        skip_zeros: bool = False,
     ) -> Tensor:
         """Logits `[batch, classes]` from what `stem` gave at the same weights."""
         layers = _Layers(weights, self.config, training, update_statistics)
         projections, _ = stem
-        mixtures = [mixture] * self.config.cells if isinstance(mixture, Mixture) else mixture
+        mixtures = mixture.of_cells(self.config.cells) if isinstance(mixture, Mixture) else mixture
+        counting = _counting_operations(mixtures, skip_zeros)
         state = projections
         for index in range(self.config.cells):
             if index:
@@ -212,7 +237,7 @@ class Supernet:
                     if index == halving:
                         state = self._halve(state)
                 projections = layers(f"cell{index}.projections", state)
-            state = self._cell(layers, f"cell{index}", mixtures[index], projections)
+            state = self._cell(layers, f"cell{index}", mixtures[index], counting[index], projections)
         state = layers.postprocess(F.relu(state))
         return layers.classify(state.mean(dim=(2, 3)))
 
@@ -235,28 +260,40 @@ class Supernet:
     def _halve(self, state: Tensor) -> Tensor:
         return F.max_pool2d(state, 2, 2, self.config.downsample_padding)
 
-    def _cell(self, layers: _Layers, name: str, mixture: Mixture, projections: Tensor) -> Tensor:
+    def _cell(
+        self, layers: _Layers, name: str, mixture: Mixture, counting: Sequence[Sequence[int]], projections: Tensor
+    ) -> Tensor:
         blocks = self.space.blocks
         width = projections.shape[1] // (2 * blocks)
         *own, through = torch.split(projections, [width] * blocks + [blocks * width], dim=1)
         inputs = dict(zip(self.space.choosing_nodes, mixture.inputs, strict=True))
-        operations = mixture.operations.unbind()
         states: list[Tensor] = []
-        for block in range(blocks):
+        for block, coefficients in enumerate(mixture.operations.unbind()):
             terms = [own[block], *states]
             if block + 1 in inputs:
-                total = _weighted_sum(inputs[block + 1], terms)
+                total = _weighted_sum(inputs[block + 1].unbind(), terms)
             else:
                 total = sum(terms[1:], terms[0])
-            candidates = [
-                F.max_pool2d(total, 3, 1, 1),
-                layers(f"{name}.block{block}.conv3x3", total),
-                layers(f"{name}.block{block}.conv1x1", total),
-            ]
-            states.append(_weighted_sum(operations[block], candidates))
+            states.append(self._mixed(layers, f"{name}.block{block}", coefficients, counting[block], total))
         edge, *shares = mixture.output.unbind()
         merged = torch.cat([share * state for share, state in zip(shares, states, strict=True)], dim=1)
         return merged + edge * through
+
+    def _mixed(
+        self, layers: _Layers, name: str, coefficients: Tensor, counting: Sequence[int], state: Tensor
+    ) -> Tensor:
+        """Weighted sum of the operations that count, on the first k-th of the channels."""
+        parts = self.config.partial_channels
+        if parts > 1:
+            state, *passing = state.chunk(parts, dim=1)
+            state = state.contiguous(memory_format=torch.channels_last)
+        weights = coefficients.unbind()
+        candidates = [
+            layers(f"{name}.{CONVOLUTIONS[op]}", state) if op in CONVOLUTIONS else F.max_pool2d(state, 3, 1, 1)
+            for op in counting
+        ]
+        mixed = _weighted_sum([weights[op] for op in counting], candidates)
+        return mixed if parts == 1 else _shuffled([mixed, *passing])
 
 
 @dataclass
@@ -301,8 +338,23 @@ class _Layers:
         )
 
 
-def _weighted_sum(coefficients: Tensor, terms: Sequence[Tensor]) -> Tensor:
-    first, *others = zip(coefficients.unbind(), terms, strict=True)
+def _counting_operations(mixtures: Sequence[Mixture], skip_zeros: bool) -> list[list[list[int]]]:
+    """For each cell and block the operations to evaluate; one at least, so that a block has an output."""
+    every = list(range(len(OPERATIONS)))
+    if not skip_zeros:
+        return [[every] * len(mixture.operations) for mixture in mixtures]
+    # One transfer from the device for all cells.
+    counts = torch.stack([mixture.operations.detach() for mixture in mixtures]).ne(0).tolist()
+    return [[[op for op in every if row[op]] or every[:1] for row in cell] for cell in counts]
+
+
+def _shuffled(groups: Sequence[Tensor]) -> Tensor:
+    """Channels of the groups in turn (`pc_darts/model_search.py`, `channel_shuffle`), channels-last as they were."""
+    return torch.stack([group.permute(0, 2, 3, 1) for group in groups], dim=-1).flatten(-2).permute(0, 3, 1, 2)
+
+
+def _weighted_sum(coefficients: Sequence[Tensor], terms: Sequence[Tensor]) -> Tensor:
+    first, *others = zip(coefficients, terms, strict=True)
     total = first[0] * first[1]
     for coefficient, term in others:
         total = torch.addcmul(total, coefficient, term)

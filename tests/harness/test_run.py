@@ -181,6 +181,7 @@ BAD = [
     (["--device", "tpu"], "--device"),
     (["--set", "data.images=100000"], "data.images: expected 1 to 600"),
     (["--set", "network.cells=0"], "expected at least 1 of network.cells"),
+    (["--set", "network.partial_channels=3"], "expected network.channels (8) to be a multiple of"),
     (["--frobnicate"], "--frobnicate"),
 ]
 
@@ -247,7 +248,8 @@ def test_lists_print_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert run.main(["--optimizer", "list"]) == 0
     assert run.main(["--bench", "list"]) == 0
     out = capsys.readouterr().out
-    for name in ("darts", "sdarts_rs", "sdarts_adv", "nb101", "digits"):
+    methods = ("darts", "sdarts_rs", "sdarts_adv", "darts_2nd_gauss", "gdas_rs", "nasp_adv", "pc_darts_rs")
+    for name in (*methods, "nb101", "digits"):
         assert f"\n{name} " in f"\n{out}"
 
 

@@ -70,6 +70,23 @@ def test_lines_describe_every_epoch_from_before_training_to_the_last(uninterrupt
     assert all(line["train_loss"] > 0 for line in uninterrupted[1:])
 
 
+@pytest.mark.parametrize("optimizer", ["darts_2nd", "gdas", "gdas_rs", "nasp", "pc_darts_adv"])
+def test_every_kind_of_method_searches_and_resumes_to_the_bit(tmp_path: Path, optimizer: str) -> None:
+    whole = small_search(tmp_path / "whole", optimizer, network__channels=4)
+    whole.run()
+    lines = whole.folder.epochs()
+    assert [line["epoch"] for line in lines] == list(range(EPOCHS + 1))
+    assert all(math.isfinite(line["supernet_valid_loss"]) for line in lines)
+    reports: list[Line] = []
+    for recorded in (1, 3):
+        interrupted = small_search(tmp_path / "resumed", optimizer, network__channels=4)
+        interrupted.run(reports.append, functools.partial(lambda most: len(reports) == most, recorded))
+        assert len(interrupted.folder.epochs()) == recorded
+    resumed = small_search(tmp_path / "resumed", optimizer, network__channels=4)
+    resumed.run()
+    assert without_seconds(resumed.folder.epochs()) == without_seconds(lines)
+
+
 def test_hessian_is_taken_at_its_epochs_and_at_both_ends(tmp_path: Path) -> None:
     search = small_search(tmp_path, "darts", hessian__every=3)
     search.run()
@@ -111,6 +128,32 @@ def test_the_same_seed_repeats_to_the_bit_and_another_differs(tmp_path: Path, un
     other.run()
     assert without_seconds(again.folder.epochs()) == without_seconds(uninterrupted)
     assert other.folder.epochs()[-1]["alphas"] != uninterrupted[-1]["alphas"]
+
+
+TINY = {"selection__samples": 8, "selection__finalists": 2}
+
+
+@pytest.mark.parametrize(("name", "settings"), [("random_ws", TINY), ("enas", {**TINY, "controller__steps": 4})])
+def test_a_method_without_alphas_is_recorded_without_a_hessian_and_resumes_exactly(
+    name: str, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    whole, interrupted = (
+        small_search(tmp_path / "whole", name, **settings),
+        small_search(tmp_path / "cut", name, **settings),
+    )
+    whole.run()
+    lines = whole.folder.epochs()
+    assert [line["epoch"] for line in lines] == list(range(EPOCHS + 1))
+    assert all(line["alphas"] == [] and line["lambda_max"] is None for line in lines)
+    table = get_benchmark("digits").table(1)
+    for line in lines:
+        assert line["test_error"] == table.query(Cell(line["matrix"], line["ops"])).test_error
+        assert 0 <= line["supernet_valid_accuracy"] <= 1
+    assert len({line["cell"] for line in lines}) > 1
+    interrupted.run(stopped=lambda: len(interrupted.folder.epochs()) == 3)
+    assert len(interrupted.folder.epochs()) == 3
+    small_search(tmp_path / "cut", name, **settings).run()
+    assert without_seconds(interrupted.folder.epochs()) == without_seconds(lines)
 
 
 def test_measuring_does_not_change_the_search(tmp_path: Path, uninterrupted: list[Line]) -> None:

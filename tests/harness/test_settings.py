@@ -68,22 +68,56 @@ def test_a_mistaken_setting_is_one_line_that_says_what_was_expected(key: str, va
     assert "\n" not in str(caught.value)
 
 
+def test_a_benchmark_may_set_what_only_some_methods_have() -> None:
+    bench = {"controller.steps": 7, "network.channels": 4}
+    config, _ = resolve(get_method("darts"), bench, {}, None)
+    assert config.network.channels == 4
+    assert "controller" not in config.to_json()
+    config, _ = resolve(get_method("enas"), bench, {}, None)
+    assert config.to_json()["controller"]["steps"] == 7
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("controller.stepz", 7, "unknown setting 'controller.stepz'"),
+        ("controler.steps", 7, "unknown setting 'controler.steps'"),
+        ("weights.steps", 7, "unknown setting 'weights.steps'"),
+        ("controller.steps", "many", "controller.steps: expected a whole number, got 'many'"),
+    ],
+)
+def test_a_benchmarks_mistake_is_found_whatever_the_method(key: str, value: object, message: str) -> None:
+    for name in ("darts", "enas"):
+        with pytest.raises(UserError, match=message):
+            resolve(get_method(name), {key: value}, {}, None)
+
+
+def test_what_another_method_has_the_user_cannot_set() -> None:
+    with pytest.raises(UserError, match=r"unknown setting 'controller\.steps'"):
+        resolve(get_method("darts"), {}, {"controller.steps": "7"}, None)
+
+
+def every_config() -> list[SearchConfig]:
+    """The default, and that of each method."""
+    return [default(), *(resolve(method, {}, {}, None)[0] for method in list_methods())]
+
+
 def test_every_key_can_be_set_to_its_own_value() -> None:
-    config = default()
-    for key in setting_keys(config):
-        assert with_setting(config, key, str(get_setting(config, key))) == config
+    for config in every_config():
+        for key in setting_keys(config):
+            assert with_setting(config, key, str(get_setting(config, key))) == config
 
 
 def test_every_setting_explains_itself() -> None:
     """A field is followed by a docstring, which the reader of `--set` relies on."""
-    config = default()
-    methods = [getattr(config.method, field.name) for field in dataclasses.fields(config.method)]
-    for part in (config, config.network, config.data, config.validation, config.hessian, *methods):
-        definition = ast.parse(inspect.getsource(type(part))).body[0]
-        assert isinstance(definition, ast.ClassDef)
-        for statement, following in zip(definition.body, [*definition.body[1:], None], strict=True):
-            if isinstance(statement, ast.AnnAssign):
-                assert isinstance(following, ast.Expr), ast.unparse(statement)
+    for config in every_config():
+        methods = [getattr(config.method, field.name) for field in dataclasses.fields(config.method)]
+        for part in (config, config.network, config.data, config.validation, config.hessian, *methods):
+            definition = ast.parse(inspect.getsource(type(part))).body[0]
+            assert isinstance(definition, ast.ClassDef)
+            for statement, following in zip(definition.body, [*definition.body[1:], None], strict=True):
+                if isinstance(statement, ast.AnnAssign):
+                    assert isinstance(following, ast.Expr), ast.unparse(statement)
 
 
 def test_configuration_survives_json() -> None:

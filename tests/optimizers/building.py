@@ -14,16 +14,37 @@ from optimizers.registry import Method, get_method
 from spaces.search_space import get_space
 from spaces.supernet import Supernet, SupernetConfig
 
+HARNESS_SECTIONS = ("data", "validation", "hessian", "network")
+
+SMALL = {"selection.samples": 6, "selection.finalists": 2, "controller.steps": 3}
+
 
 def configured(method: Method, **overrides: Any) -> OptimizerConfig:
-    """A method's preset, with further settings given as `section__field=value`."""
+    """A method's preset scaled down, with further settings given as `section__field=value`; those of the harness are
+    left out."""
     config = method.optimizer_class.config_class()
-    settings = {**method.settings, **{key.replace("__", "."): value for key, value in overrides.items()}}
-    for key, value in settings.items():
+    small = {key: value for key, value in SMALL.items() if hasattr(config, key.split(".")[0])}
+    for key, value in {**small, **all_settings(method, overrides)}.items():
         section, name = key.split(".")
-        part = dataclasses.replace(getattr(config, section), **{name: value})
-        config = dataclasses.replace(config, **{section: part})
+        if section not in HARNESS_SECTIONS:
+            part = dataclasses.replace(getattr(config, section), **{name: value})
+            config = dataclasses.replace(config, **{section: part})
     return config
+
+
+def configured_network(method: Method, channels: int, **overrides: Any) -> SupernetConfig:
+    """Three cells, as the method's preset and further settings want them, and wide enough for its partial channels."""
+    settings = {
+        key.removeprefix("network."): value
+        for key, value in all_settings(method, overrides).items()
+        if key.startswith("network.")
+    }
+    return SupernetConfig(**{"channels": max(channels, settings.get("partial_channels", 1)), "cells": 3, **settings})
+
+
+def all_settings(method: Method, overrides: dict[str, Any]) -> dict[str, Any]:
+    """By dotted key: the method's preset, then what is given as `section__field`."""
+    return {**method.settings, **{key.replace("__", "."): value for key, value in overrides.items()}}
 
 
 def small_optimizer(
@@ -40,7 +61,7 @@ def small_optimizer(
 ) -> Optimizer:
     """A method on a three-cell supernet; settings are given as `section__field=value`."""
     method = get_method(name)
-    supernet = Supernet(get_space(space), SupernetConfig(channels=channels, cells=3), image_channels)
+    supernet = Supernet(get_space(space), configured_network(method, channels, **overrides), image_channels)
     return method.optimizer_class(
         supernet,
         configured(method, **overrides),

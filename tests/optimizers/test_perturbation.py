@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
 import hypothesis.strategies as st
 import pytest
 import torch
@@ -21,6 +24,7 @@ from tests.golden_vectors import (
     published_weights,
     relative_error,
 )
+from tests.optimizers.building import random_batch, small_optimizer
 
 ATTACKS = [
     "f64_eps0.15_steps7",
@@ -149,6 +153,93 @@ def test_attack_raises_the_loss_and_stays_near_the_clean_point() -> None:
     # At most epsilon away in each of three entries before they are divided by their sum.
     lowest, highest = (target - epsilon) / (1 + 3 * epsilon), (target + epsilon) / (1 - 3 * epsilon)
     assert ((perturbed.output >= lowest - 1e-6) & (perturbed.output <= highest + 1e-6)).all()
+
+
+SHAPES = [(4, 3), (5,), (3,), (4,)]
+ENTRIES = 24
+
+
+def l2(kind: Literal["uniform", "gaussian", "adversarial"], **settings: Any) -> Perturbation:
+    return Perturbation(PerturbationConfig(kind=kind, norm="l2", **settings), 100)
+
+
+def joint(rows: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Rows `[steps, *shape]` as vectors `[steps, entries]`."""
+    return torch.cat([row.flatten(1) for row in rows], dim=1)
+
+
+def test_noise_of_the_l2_ball_is_uniform_in_it() -> None:
+    draws = joint(l2("uniform").draw(SHAPES, 20_000, torch.Generator().manual_seed(0), torch.float64))
+    assert draws.shape == (20_000, ENTRIES)
+    lengths = draws.norm(dim=1)
+    assert lengths.max() <= 1
+    # The m-th power of the length is uniform; no direction is preferred, and the variance is 1 / (m + 2).
+    powers = lengths**ENTRIES
+    assert [powers.mean().item(), powers.var().item()] == pytest.approx([1 / 2, 1 / 12], rel=0.03)
+    assert torch.allclose(draws.var(dim=0), torch.full((ENTRIES,), 1 / (ENTRIES + 2)).double(), rtol=0.06)
+    assert draws.mean(dim=0).abs().max() < 0.01
+
+
+def test_gaussian_noise_has_the_variance_of_the_l2_balls_uniform() -> None:
+    draws = joint(l2("gaussian").draw(SHAPES, 20_000, torch.Generator().manual_seed(0), torch.float64))
+    assert draws.var().item() == pytest.approx(1 / (ENTRIES + 2), rel=0.02)
+    assert draws.norm(dim=1).max() > 1
+
+
+def uniform_mixture(*cells: int) -> Mixture:
+    return Mixture.from_rows([torch.full((*cells, *shape), 1 / shape[-1], dtype=torch.float64) for shape in SHAPES])
+
+
+def ascent(*cells: int) -> list[torch.Tensor]:
+    """A direction that stays on the simplices: every row adds up to zero."""
+    generator = torch.Generator().manual_seed(3)
+    rows = [torch.randn(*cells, *shape, generator=generator, dtype=torch.float64) for shape in SHAPES]
+    return [row - row.mean(dim=-1, keepdim=True) for row in rows]
+
+
+def linear(slope: Sequence[torch.Tensor]) -> Callable[[Mixture], torch.Tensor]:
+    def loss(mixture: Mixture) -> torch.Tensor:
+        return torch.stack([(s * row).sum() for s, row in zip(slope, mixture.rows, strict=True)]).sum()
+
+    return loss
+
+
+def test_an_l2_attack_on_a_linear_loss_ends_where_steepest_ascent_leaves_the_ball() -> None:
+    clean, slope, epsilon = uniform_mixture(), ascent(), 0.1
+    perturbed = l2("adversarial", random_start=False).apply(clean, slope, epsilon, linear(slope))
+    length = torch.cat([row.flatten() for row in slope]).norm()
+    for row, point, direction in zip(perturbed.rows, clean.rows, slope, strict=True):
+        assert torch.allclose(row, point + epsilon * direction / length, rtol=1e-9)
+
+
+def test_every_cell_has_an_l2_ball_of_its_own() -> None:
+    clean, slope, epsilon = uniform_mixture(2), ascent(2), 0.1
+    slope = [row * torch.tensor([1.0, 100.0]).view(2, *(1 for _ in row.shape[1:])) for row in slope]
+    perturbed = l2("adversarial", random_start=False).apply(clean, slope, epsilon, linear(slope))
+    moves = joint([row - point for row, point in zip(perturbed.rows, clean.rows, strict=True)])
+    assert moves.norm(dim=1).tolist() == pytest.approx([epsilon, epsilon])
+    assert torch.allclose(moves / epsilon, F.normalize(joint(slope), dim=1))
+
+
+def test_an_l2_attack_survives_a_gradient_of_zero() -> None:
+    clean = uniform_mixture()
+    perturbed = l2("adversarial", random_start=False).apply(clean, ascent(), 0.1, linear([0 * row for row in ascent()]))
+    for row, point in zip(perturbed.rows, clean.rows, strict=True):
+        assert torch.allclose(row, point, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["uniform", "adversarial"])
+@pytest.mark.parametrize("name", ["darts", "gdas", "nasp", "pc_darts"])
+def test_every_method_carries_an_l2_perturbation(name: str, kind: str) -> None:
+    optimizer = small_optimizer(name, perturbation__kind=kind, perturbation__norm="l2")
+    optimizer.begin_epoch(9)
+    clean = optimizer.mixture("weights", 1).detach()
+    perturbed = optimizer.weight_mixture(1, random_batch(0))
+    for row, point in zip(perturbed.rows, clean.rows, strict=True):
+        assert torch.allclose(row.sum(dim=-1), torch.ones((), dtype=row.dtype))
+        assert (row >= 0).all()
+        assert kind == "adversarial" or not torch.equal(row, point)
+    optimizer.weight_step(1, random_batch(0))
 
 
 def _has_reference() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 
 from harness.hessian import exact_hessian, spectrum
-from optimizers.base import Batch, Optimizer
+from optimizers.base import Batch, Optimizer, Purpose
+from optimizers.gdas import Gdas
 from spaces.supernet import Weights
 from tests.golden_vectors import (
     Arrays,
@@ -25,33 +26,54 @@ from tests.golden_vectors import (
 from tests.optimizers.building import small_optimizer
 
 TOLERANCE = 1e-9
-METHODS = {"darts": "darts", "rs": "sdarts_rs", "adv": "sdarts_adv"}
+PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
+    "darts": ("darts", {}),
+    "rs": ("sdarts_rs", {}),
+    "adv": ("sdarts_adv", {}),
+    "gdas": ("gdas", {}),
+    "nasp": ("nasp", {}),
+    "pcdarts": ("pc_darts", {}),
+    "darts2": ("darts_2nd", {}),
+    "gdas2": ("gdas", {"alphas__unrolled": True, "alphas__unrolled_momentum": False}),
+    "pcdarts2": ("pc_darts", {"alphas__unrolled": True}),
+    "warm": ("darts", {"alphas__warm_start_epochs": 1, "weights__pile_up_gradients": True}),
+}
+ONLY_IN_SPACE_1 = ("darts2", "gdas2", "pcdarts2", "warm")
+CASES = [(variant, space) for variant in PUBLISHED for space in (1, 3) if space == 1 or variant not in ONLY_IN_SPACE_1]
 
 
-@pytest.mark.parametrize("space", [1, 3])
-@pytest.mark.parametrize("variant", METHODS)
+@pytest.mark.parametrize(("variant", "space"), CASES)
 def test_three_steps_equal_the_published_ones(variant: str, space: int) -> None:
     arrays = golden_arrays(f"traj_{variant}_{space}")
     config = json.loads(str(arrays["config"]))
-    optimizer = published_optimizer(METHODS[variant], space, arrays)
+    name, settings = PUBLISHED[variant]
+    optimizer = published_optimizer(name, space, arrays, **settings)
     optimizer.set_learning_rate(config["lr"])
     optimizer.epsilon = config["epsilon"]
     optimizer.noise = recorded_noise(optimizer, arrays)
+    if isinstance(optimizer, Gdas):
+        use_recorded_gumbel(optimizer, arrays)
     gradients = recording(optimizer, "architecture_gradient")
+    moved = recording(optimizer, "architecture_step", lambda _: [alpha.detach().clone() for alpha in optimizer.alphas])
     mixtures = recording(optimizer, "weight_mixture")
     steps = sum(f"train_x_{step}" in arrays for step in range(3))
     assert steps >= 1
     for step in range(steps):
-        training, validation = recorded_batch(arrays, f"train_{{}}_{step}"), validation_batch(arrays, step)
-        optimizer.architecture_step(training, validation)
-        assert_rows(optimizer, gradients[step], arrays, f"step{step}/arch_grad/alpha_{{}}")
-        assert_rows(optimizer, optimizer.alphas, arrays, f"step{step}/after_arch_step/alpha_{{}}")
-        optimizer.weight_step(step, training)
-        assert_rows(optimizer, mixtures[step].rows, arrays, f"step{step}/weights_used_in_w_step/alpha_{{}}")
+        optimizer.step(step, recorded_batch(arrays, f"train_{{}}_{step}"), validation_batch(arrays, step))
+        if variant != "warm":
+            assert_rows(optimizer, gradients[step], arrays, f"step{step}/arch_grad/alpha_{{}}")
+            assert_rows(optimizer, moved[step], arrays, f"step{step}/after_arch_step/alpha_{{}}")
+        multiplied = f"step{step}/weights_used_in_w_step/alpha_{{}}"
+        if variant in ("gdas", "gdas2", "nasp", "pcdarts", "pcdarts2"):
+            # Recorded before the network samples, binarises or takes its softmax of them.
+            assert_rows(optimizer, moved[step], arrays, multiplied)
+        else:
+            assert_rows(optimizer, mixtures[step].rows, arrays, multiplied)
         assert_weights(optimizer, below(arrays, f"step{step}/after_w_step/"))
     if steps == 3:
         # The published Hessian comes next; its forward moves the running statistics (SPEC (e)).
         optimizer.architecture_loss(validation_batch(arrays, 0), update_statistics=True)
+        assert_rows(optimizer, optimizer.alphas, arrays, "final_alpha_{}")
         assert_weights(optimizer, below(arrays, "final_sd/"))
         assert_hessian_and_validation(optimizer, arrays)
 
@@ -59,21 +81,53 @@ def test_three_steps_equal_the_published_ones(variant: str, space: int) -> None:
 def assert_hessian_and_validation(optimizer: Optimizer, arrays: Arrays) -> None:
     """The published "Hessian norm", and the validation loss that is measured after it."""
     last = validation_batch(arrays, 0)
-    hessian = exact_hessian(optimizer.architecture_loss(last, update_statistics=False), optimizer.alphas)
-    norm = spectrum(hessian, optimizer.config.alphas.weight_decay).published_hessian_norm
+    hessians = [
+        exact_hessian(
+            optimizer.architecture_loss(last, update_statistics=False), optimizer.alphas, shift_invariant=invariant
+        )
+        for invariant in (False, True)
+    ]
+    norm = spectrum(hessians[0], optimizer.config.alphas.weight_decay).published_hessian_norm
     assert norm == pytest.approx(float(arrays["hessian_reported_norm"]), rel=TOLERANCE)
+    assert optimizer.shift_invariant
+    assert torch.allclose(hessians[0], hessians[1], rtol=0, atol=1e-12)
+    if "infer_obj" not in arrays:
+        return
     weights = optimizer.evaluation_weights(last, refresh=False)
     with torch.no_grad():
         losses = [
-            F.cross_entropy(optimizer.supernet(weights, optimizer.relax(), batch.images), batch.labels)
-            for batch in (validation_batch(arrays, 0), validation_batch(arrays, 1))
+            F.cross_entropy(optimizer.evaluate(weights, index, batch.images), batch.labels)
+            for index, batch in enumerate((validation_batch(arrays, 0), validation_batch(arrays, 1)))
         ]
     assert float(torch.stack(losses).mean()) == pytest.approx(float(arrays["infer_obj"]), rel=TOLERANCE)
 
 
-def published_optimizer(name: str, space: int, arrays: Arrays) -> Optimizer:
+def use_recorded_gumbel(optimizer: Gdas, arrays: Arrays) -> None:
+    """Gumbel noise from the recorded exponential draws, in their order: forward pass, cell, tensor."""
+    rows, cells = len(optimizer.supernet.space.row_shapes), optimizer.supernet.config.cells
+    order: list[Purpose] = ["architecture", "weights"]
+    if optimizer.config.alphas.unrolled:
+        order = ["unrolled", "architecture", "unrolled_plus", "unrolled_minus", "weights"]
+
+    def noise(forward: int) -> list[torch.Tensor]:
+        first = forward * cells * rows
+        draws = [torch.tensor(arrays[f"exponential_draw_{first + k:03d}"]) for k in range(cells * rows)]
+        shapes = optimizer.supernet.space.row_shapes
+        return [-torch.stack(draws[row::rows]).log().reshape(cells, *shape) for row, shape in enumerate(shapes)]
+
+    optimizer.gumbel = {}
+    for position, purpose in enumerate(order):
+        passes = [noise(step * len(order) + position) for step in range(3)]
+        optimizer.gumbel[purpose] = [torch.stack(row) for row in zip(*passes, strict=True)]
+    for_hessian = [row[None] for row in noise(3 * len(order))]
+    optimizer.draw_gumbel = lambda *key, **named: for_hessian  # type: ignore[method-assign]
+    temperature = json.loads(str(arrays["config"]))["tau"]
+    optimizer.temperature = lambda purpose: temperature  # type: ignore[method-assign]
+
+
+def published_optimizer(name: str, space: int, arrays: Arrays, **settings: Any) -> Optimizer:
     """A method at the recorded weights and alphas, in float64."""
-    optimizer = small_optimizer(name, space, channels=4, image_channels=3, epochs=100, steps=3)
+    optimizer = small_optimizer(name, space, channels=4, image_channels=3, epochs=100, steps=3, **settings)
     supernet = optimizer.supernet
     weights = published_weights(below(arrays, "sd/"), supernet.space, 3, torch.float64)
     alphas = published_rows(arrays, "alpha_{}", supernet.space)
@@ -87,14 +141,15 @@ def published_optimizer(name: str, space: int, arrays: Arrays) -> Optimizer:
     return optimizer
 
 
-def recording(optimizer: Optimizer, hook: str) -> list[Any]:
-    """What a hook of the optimizer returns from now on, call by call."""
+def recording(optimizer: Optimizer, hook: str, read: Callable[[Any], Any] = lambda returned: returned) -> list[Any]:
+    """What a hook of the optimizer returns from now on, or what is read after it, call by call."""
     returned: list[Any] = []
     original = getattr(optimizer, hook)
 
     def record(*arguments: Any) -> Any:
-        returned.append(original(*arguments))
-        return returned[-1]
+        result = original(*arguments)
+        returned.append(read(result))
+        return result
 
     setattr(optimizer, hook, record)
     return returned

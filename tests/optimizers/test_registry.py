@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from optimizers import registry
+from optimizers.base import Optimizer
+from optimizers.registry import get_method, list_methods, register, register_preset
+
+RELAXING = ["darts", "darts_2nd", "gdas", "nasp", "pc_darts"]
+KINDS = {"rs": "uniform", "adv": "adversarial", "gauss": "gaussian"}
+
+
+@pytest.fixture(autouse=True)
+def registered_methods_are_put_back() -> Iterator[None]:
+    list_methods()
+    before = dict(registry._methods)
+    yield
+    registry._methods.clear()
+    registry._methods.update(before)
+
+
+@pytest.mark.parametrize("suffix", KINDS)
+@pytest.mark.parametrize("base", RELAXING)
+def test_every_relaxing_method_is_known_with_every_perturbation(base: str, suffix: str) -> None:
+    plain = get_method(base)
+    perturbed = get_method(f"{'sdarts' if base == 'darts' else base}_{suffix}")
+    assert perturbed.optimizer_class is plain.optimizer_class
+    assert perturbed.settings == {**plain.settings, "perturbation.kind": KINDS[suffix]}
+    assert base in perturbed.summary
+    assert "Chen & Hsieh" in perturbed.summary
+
+
+def test_sdarts_is_the_only_name_of_perturbed_darts() -> None:
+    with pytest.raises(ValueError, match="unknown optimizer 'darts_rs'"):
+        get_method("darts_rs")
+
+
+def test_a_method_of_ones_own_gets_its_companions() -> None:
+    @register("mine", "a method of one's own", {"alphas.initial_mean": 1.0})
+    class Mine(Optimizer):
+        pass
+
+    names = [method.name for method in list_methods()]
+    assert names[-4:] == ["mine", "mine_rs", "mine_adv", "mine_gauss"]
+    assert get_method("mine_adv").settings == {"alphas.initial_mean": 1.0, "perturbation.kind": "adversarial"}
+
+
+def test_a_method_that_does_not_relax_has_no_companions() -> None:
+    @register("sampler", "samples cells")
+    class Sampler(Optimizer):
+        relaxes = False
+
+    assert list_methods()[-1].name == "sampler"
+
+
+def test_a_preset_with_a_perturbation_has_no_companions() -> None:
+    register_preset("gentle", Optimizer, {"perturbation.kind": "uniform", "perturbation.epsilon_end": 0.1}, "gentle")
+    assert list_methods()[-1].name == "gentle"
+
+
+def test_nothing_is_registered_where_a_companions_name_is_taken() -> None:
+    register_preset("mine_adv", Optimizer, {"perturbation.kind": "adversarial"}, "taken")
+    with pytest.raises(ValueError, match="'mine_adv' is registered twice"):
+        register("mine", "mine")(Optimizer)
+    with pytest.raises(ValueError, match="unknown optimizer 'mine'"):
+        get_method("mine")
