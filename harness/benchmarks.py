@@ -179,7 +179,7 @@ def _from_file(path: Path) -> Benchmark:
 
         return Table.open(path.parent / table_path)
 
-    return Benchmark(name, str(path), images, open_table, _flat(content.get("settings", {})))
+    return Benchmark(name, str(path), images, open_table, flattened(content.get("settings", {})))
 
 
 _KEYS = {"images": {"source", "path"}, "table": {"path"}}
@@ -205,12 +205,12 @@ def _image_loader(path: Path, content: Mapping[str, Any]) -> Callable[[], ImageA
     return load
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Settings by dotted key, whether they were written `"network.channels" = 4` or as tables."""
+def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted key; `{"network.channels": 4}` and `{"network": {"channels": 4}}` give the same."""
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{prefix}{key}."))
+            flat.update(flattened(value, f"{prefix}{key}."))
         else:
             flat[prefix + key] = value
     return flat

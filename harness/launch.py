@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__
-from harness.benchmarks import Benchmark, get_benchmark
+from harness.benchmarks import Benchmark, flattened, get_benchmark
 from harness.errors import EXIT_USER_ERROR, UserError
 from harness.progress import Progress
 from harness.run_folder import Line, RunFolder, RunFolderError, run_path, write_atomically
@@ -218,7 +218,7 @@ def _state(seed: _Seed) -> str:
 def _check_same(found: Mapping[str, Any], seed: _Seed) -> None:
     wanted = json.loads(json.dumps(seed.record))
     # How many threads a run has decides its last bits, not what it is; a resumed run keeps the number it started with.
-    ours, theirs = (_flat({k: v for k, v in record.items() if k != "threads"}) for record in (wanted, found))
+    ours, theirs = (flattened({k: v for k, v in record.items() if k != "threads"}) for record in (wanted, found))
     if differing := [key for key in ours | theirs if ours.get(key) != theirs.get(key)]:
         first = differing[0]
         more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
@@ -226,16 +226,6 @@ def _check_same(found: Mapping[str, Any], seed: _Seed) -> None:
             f"{seed.path}: holds a run with {first} = {theirs.get(first)!r}, asked for is {ours.get(first)!r}{more}; "
             "give this one a --name or other --results"
         )
-
-
-def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in record.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _check_writable(results: Path) -> None:
