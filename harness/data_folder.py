@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from harness import run_folder
+
 ENVIRONMENT_VARIABLE = "HARNESS_DATA"
 
 
@@ -18,20 +20,11 @@ def data_folder() -> Path:
 
 @contextlib.contextmanager
 def replaced_atomically(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of `path` when the block ends well; otherwise nothing of it stays.
-
-    `write_atomically` of the run folder does the same for content that fits in memory at once.
+    """`replaced_atomically` of the run folder, for a path whose folder may not be there yet.
 
     Raises:
         OSError: the folder cannot be made or the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with run_folder.replaced_atomically(path) as file:
+        yield file

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.errors import OneLineParser, run_command
+from harness.errors import OneLineParser, positive_integer, run_command
 
 OPTIMIZERS = ("darts", "sdarts_rs", "sdarts_adv")
 
@@ -40,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="python -m harness.demo", description=__doc__)
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
-    parser.add_argument("--epochs", type=int, default=100, metavar="N", help="default: 100")
-    parser.add_argument("--seeds", type=int, default=2, metavar="N", help="default: 2")
+    parser.add_argument("--epochs", type=positive_integer, default=100, metavar="N", help="default: 100")
+    parser.add_argument("--seeds", type=positive_integer, default=2, metavar="N", help="default: 2")
     return parser
 
 

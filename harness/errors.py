@@ -60,6 +60,17 @@ _FILE_SYSTEM_ERRORS = {
 }
 
 
+def positive_integer(text: str) -> int:
+    """The type of an argument that is a whole number of at least 1."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
+    return number
+
+
 class OneLineParser(argparse.ArgumentParser):
     """An argument parser whose complaints are one line, like every other mistake's."""
 

@@ -30,7 +30,7 @@ from harness import __version__
 from harness.benchmarks import Benchmark, flattened, get_benchmark
 from harness.errors import EXIT_USER_ERROR, UserError
 from harness.progress import Progress
-from harness.run_folder import Line, RunFolder, RunFolderError, run_path, write_atomically
+from harness.run_folder import CONFIG, ENVIRONMENT, EPOCHS, Line, RunFolder, RunFolderError, run_path
 from harness.settings import SearchConfig, resolve
 from optimizers.registry import Method, get_method
 from spaces.search_space import get_space
@@ -77,7 +77,6 @@ class _Seed:
 
     request: Request
     config: SearchConfig
-    method_name: str
     seed: int
     path: Path
     device: str
@@ -109,7 +108,6 @@ def launch(request: Request, dry_run: bool = False) -> int:
         _Seed(
             request,
             config,
-            method_name,
             seed,
             run_path(request.results, bench.name, request.space, method_name, seed),
             device,
@@ -204,9 +202,9 @@ def _state(seed: _Seed) -> str:
         UserError: its folder holds a run of another configuration.
     """
     folder = RunFolder(seed.path)
-    if not (seed.path / "config.json").exists():
-        if (seed.path / "epochs.jsonl").exists():
-            raise UserError(f"{seed.path}: holds epochs but no config.json; move the folder away")
+    if not (seed.path / CONFIG).exists():
+        if (seed.path / EPOCHS).exists():
+            raise UserError(f"{seed.path}: holds epochs but no {CONFIG}; move the folder away")
         return f"new, {seed.config.epochs} epochs"
     _check_same(folder.config(), seed)
     lines = folder.epochs()
@@ -335,7 +333,7 @@ def _search(seed: _Seed, report: Any, stopped: Any) -> None:
     folder = RunFolder(seed.path)
     with folder.locked():
         record = seed.record
-        if (seed.path / "config.json").exists():
+        if (seed.path / CONFIG).exists():
             record = folder.config()
             _check_same(record, seed)
         torch.set_num_threads(int(record["threads"]))
@@ -345,16 +343,10 @@ def _search(seed: _Seed, report: Any, stopped: Any) -> None:
         method: Method = get_method(seed.request.optimizer)
         task = Task(bench.name, get_space(seed.request.space), method, seed.config, seed.seed, record["scale"])
         search = Search(task, folder, training, validation, bench.table(seed.request.space), arrays.classes)
-        _write_environment(folder, seed)
-        folder.create(record, folder.environment())
+        # A resumed run names every machine and version that it ran on.
+        starts = folder.environment()["starts"] if (seed.path / ENVIRONMENT).exists() else []
+        folder.create(record, {"starts": [*starts, _environment(seed)]})
         search.run(report, stopped)
-
-
-def _write_environment(folder: RunFolder, seed: _Seed) -> None:
-    """Add this start to `env.json`: a resumed run names every machine and version that it ran on."""
-    path = folder.path / "env.json"
-    starts = folder.environment()["starts"] if path.exists() else []
-    write_atomically(path, json.dumps({"starts": [*starts, _environment(seed)]}, indent=1).encode())
 
 
 def _environment(seed: _Seed) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.errors import OneLineParser, UserError, run_command
+from harness.errors import OneLineParser, UserError, positive_integer, run_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--bench", default="nb101", metavar="NAME|FILE.toml", help="benchmark (default: nb101); `list` prints them")
     add(
         "--epochs",
-        type=_positive,
+        type=positive_integer,
         metavar="N",
         help="epochs, over which schedules stretch (default: the benchmark's, 100)",
     )
@@ -126,26 +126,19 @@ def _parser() -> argparse.ArgumentParser:
     add("--name", metavar="NAME", help="name of this variant; its folder is OPTIMIZER@NAME")
     add(
         "--workers",
-        type=_positive,
+        type=positive_integer,
         metavar="N",
         help="seeds run side by side (default: one a core on the CPU, 1 on a GPU)",
     )
     add(
         "--threads",
-        type=_positive,
+        type=positive_integer,
         default=1,
         metavar="N",
         help="CPU threads of a seed; part of what makes a run repeat to the bit (default: 1)",
     )
     add("--dry-run", action="store_true", help="say what would be run and stop")
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
-    return number
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 CONFIG = "config.json"
 ENVIRONMENT = "env.json"
@@ -181,10 +181,21 @@ def find_runs(results: Path) -> list[RunFolder]:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace a file as a whole: a reader, or a crash, sees the old content or the new one."""
+    with replaced_atomically(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def replaced_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes the place of `path` when the block ends well; otherwise nothing of it stays.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.errors import UserError
-from harness.hessian import exact_hessian, spectrum
+from harness.hessian import Spectrum, exact_hessian, spectrum
 from harness.images import Augmentation, EpochDraws, Split, draw_epoch
 from harness.run_folder import Line, RunFolder, write_atomically
 from harness.settings import SearchConfig
@@ -145,7 +145,7 @@ class Search:
     def _measure(self, epoch: int, validation: EpochDraws, seconds: dict[str, float]) -> Line:
         """The line of an epoch, its training figures aside."""
         optimizer, config = self.optimizer, self.task.config
-        curvature: dict[str, float | None] = dict.fromkeys(_SPECTRUM)
+        curvature: dict[str, float | None] = dict.fromkeys(field.name for field in dataclasses.fields(Spectrum))
         every = config.hessian.every
         last = Batch(*self.validation.batch(validation, len(validation) - 1))
         if optimizer.alphas and every and (epoch % every == 0 or epoch == config.epochs):
@@ -246,9 +246,6 @@ class Search:
                 "move the folder away"
             )
         return epoch
-
-
-_SPECTRUM = ("lambda_max", "lambda_min", "spectral_norm", "trace", "published_hessian_norm")
 
 
 @contextlib.contextmanager

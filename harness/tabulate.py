@@ -32,13 +32,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.data_folder import data_folder
-from harness.errors import OneLineParser, UserError, run_command
+from harness.errors import OneLineParser, UserError, positive_integer, run_command
 from harness.run_folder import write_atomically
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from torch import Generator, Tensor
+    from torch import Tensor
 
     from harness.cell_networks import CellNetworks
     from harness.datasets import ImageArrays
@@ -175,6 +175,7 @@ def train_cells(cells: Sequence[Cell], repeat: int, recipe: Recipe, splits: Spli
     import torch.nn.functional as F
 
     from harness.cell_networks import CellNetworks, NetworkScale, multiply_adds, trainable_parameters
+    from optimizers.randomness import keyed_generator
 
     scale = NetworkScale(recipe.channels, recipe.stacks, recipe.modules)
     images, labels = splits.images["train"], splits.labels["train"]
@@ -193,7 +194,7 @@ def train_cells(cells: Sequence[Cell], repeat: int, recipe: Recipe, splits: Spli
     steps = len(images) // recipe.batch_size
     total = steps * recipe.epochs
     for epoch in range(recipe.epochs):
-        order = torch.randperm(len(images), generator=_generator("order", repeat, epoch))
+        order = torch.randperm(len(images), generator=keyed_generator("order", repeat, epoch))
         for step in range(steps):
             batch = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
             logits = networks(images[batch], training=True)
@@ -260,17 +261,12 @@ def _accuracy(networks: CellNetworks, images: Tensor, labels: Tensor, batch_size
 def _drawer(cell: Cell, repeat: int) -> Callable[[str, tuple[int, ...], int], Tensor]:
     import torch
 
+    from optimizers.randomness import keyed_generator
+
     def draw(name: str, shape: tuple[int, ...], fan_in: int) -> Tensor:
-        return torch.randn(shape, generator=_generator(cell.hash, repeat, name)) / math.sqrt(fan_in)
+        return torch.randn(shape, generator=keyed_generator(cell.hash, repeat, name)) / math.sqrt(fan_in)
 
     return draw
-
-
-def _generator(*key: object) -> Generator:
-    import torch
-
-    digest = hashlib.sha256("/".join(map(str, key)).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
 @dataclass(frozen=True)
@@ -539,17 +535,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 _RECIPE_NAMES = tuple(field.name for field in dataclasses.fields(Recipe))
 
 
-def _count(text: str) -> int:
-    """A whole number of at least 1."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
-    return number
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog="python -m harness.tabulate",
@@ -559,8 +544,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--images", default="digits", metavar="BENCH", help="benchmark whose images are used (default: digits)")
     add("--space", type=int, choices=(1, 2, 3), default=1, help="search space (default: 1)")
-    add("--repeats", type=_count, default=3, metavar="N", help="trainings of each cell (default: 3)")
-    add("--cells", type=_count, metavar="N", help="only the first N cells, for a trial")
+    add("--repeats", type=positive_integer, default=3, metavar="N", help="trainings of each cell (default: 3)")
+    add("--cells", type=positive_integer, metavar="N", help="only the first N cells, for a trial")
     add(
         "--out",
         type=Path,
@@ -570,7 +555,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--work", type=Path, metavar="DIR", help="where measurements collect (default: beside the index)")
     add(
         "--workers",
-        type=_count,
+        type=positive_integer,
         default=os.cpu_count() or 1,
         metavar="N",
         help="processes, of one thread each (default: one a core)",

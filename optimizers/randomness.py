@@ -24,6 +24,10 @@ class Randomness:
 
     def generator(self, purpose: str, *key: int) -> torch.Generator:
         """A fresh CPU generator for a purpose; further keys, such as the epoch, tell its uses apart."""
-        text = "/".join(map(str, (self.seed, purpose, *key)))
-        digest = hashlib.sha256(text.encode()).digest()
-        return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        return keyed_generator(self.seed, purpose, *key)
+
+
+def keyed_generator(*key: object) -> torch.Generator:
+    """A fresh CPU generator that the parts of a key decide, by their text."""
+    digest = hashlib.sha256("/".join(map(str, key)).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

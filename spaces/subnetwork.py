@@ -15,11 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spaces.cell import CONV1X1, CONV3X3, MAXPOOL3X3, OPERATIONS
+from spaces.cell import MAXPOOL3X3, OPERATIONS
 from spaces.search_space import ParentChoice
-from spaces.supernet import FoldedWeights, Supernet
-
-_CONVOLUTIONS = {CONV3X3: "conv3x3", CONV1X1: "conv1x1"}
+from spaces.supernet import CONVOLUTIONS, FoldedWeights, Supernet
 
 
 class Architecture(NamedTuple):
@@ -66,7 +64,7 @@ class Subnetwork:
         self.through = 0 in output
 
     @torch.no_grad()
-    def __call__(self, weights: FoldedWeights, stem: tuple[Tensor, Tensor]) -> Tensor:
+    def __call__(self, weights: FoldedWeights, stem: Tensor) -> Tensor:
         """Logits `[batch, classes]`.
 
         Args:
@@ -74,7 +72,7 @@ class Subnetwork:
             stem: what `Supernet.stem` gave at these weights; it serves any number of architectures.
         """
         n, widths = self.supernet.space.blocks, self.supernet.widths
-        own = dict(enumerate(torch.split(stem[0], [widths[0]] * n + [n * widths[0]], dim=1)))
+        own = dict(enumerate(torch.split(stem, [widths[0]] * n + [n * widths[0]], dim=1)))
         state = self._cell(weights, 0, own)
         for index in range(1, len(widths)):
             if widths[index] > widths[index - 1]:
@@ -112,7 +110,7 @@ class Subnetwork:
             if op == MAXPOOL3X3:
                 states[block] = F.max_pool2d(total, 3, 1, 1)
             else:
-                kernel, bias = weights.convolutions[f"cell{index}.block{block}.{_CONVOLUTIONS[op]}"]
+                kernel, bias = weights.convolutions[f"cell{index}.block{block}.{CONVOLUTIONS[op]}"]
                 states[block] = F.relu_(F.conv2d(total, kernel, bias, padding=kernel.shape[-1] // 2))
         if not self.through:
             return torch.cat([states[block] for block in self.merged], dim=1)

@@ -26,8 +26,8 @@ from spaces.search_space import SearchSpace
 
 BATCHNORM_EPSILON = 1e-5
 
-CONVOLUTIONS = {OPERATIONS.index(CONV3X3): "conv3x3", OPERATIONS.index(CONV1X1): "conv1x1"}
-"""Operations with weights, by their column in a mixture; the other is the max-pooling."""
+CONVOLUTIONS = {CONV3X3: "conv3x3", CONV1X1: "conv1x1"}
+"""What a block's weights are called, for each operation that has some; the other is the max-pooling."""
 
 
 @dataclass(frozen=True)
@@ -201,25 +201,21 @@ class Supernet:
         *,
         training: bool = False,
         update_statistics: bool = True,
-    ) -> tuple[Tensor, Tensor]:
-        """What no coefficient can change: the first cell's projections and the map they come from.
-
-        Returns:
-            the projections `[batch, 2 n C, height, width]` and the stem's map `[batch, C, height, width]`.
-        """
+    ) -> Tensor:
+        """What no coefficient can change: the first cell's projections `[batch, 2 n C, height, width]`."""
         layers = _Layers(weights, self.config, training, update_statistics)
         # A single-channel image has no layout of its own, so it is the stem's map that sets it for all that follows.
         state = layers("stem", images).contiguous(memory_format=torch.channels_last)
         for halving in self._halvings:
             if halving == 0:
                 state = self._halve(state)
-        return layers("cell0.projections", state), state
+        return layers("cell0.projections", state)
 
     def after_stem(
         self,
         weights: Weights | FoldedWeights,
         mixture: Mixture | Sequence[Mixture],
-        stem: tuple[Tensor, Tensor],
+        stem: Tensor,
         *,
         training: bool = False,
         update_statistics: bool = True,
@@ -227,10 +223,9 @@ class Supernet:
     ) -> Tensor:
         """Logits `[batch, classes]` from what `stem` gave at the same weights."""
         layers = _Layers(weights, self.config, training, update_statistics)
-        projections, _ = stem
         mixtures = mixture.of_cells(self.config.cells) if isinstance(mixture, Mixture) else mixture
         counting = _counting_operations(mixtures, skip_zeros)
-        state = projections
+        state = projections = stem
         for index in range(self.config.cells):
             if index:
                 for halving in self._halvings:
@@ -290,9 +285,9 @@ class Supernet:
         weights = coefficients.unbind()
         candidates = [
             layers(f"{name}.{CONVOLUTIONS[op]}", state) if op in CONVOLUTIONS else F.max_pool2d(state, 3, 1, 1)
-            for op in counting
+            for op in (OPERATIONS[column] for column in counting)
         ]
-        mixed = _weighted_sum([weights[op] for op in counting], candidates)
+        mixed = _weighted_sum([weights[column] for column in counting], candidates)
         return mixed if parts == 1 else _shuffled([mixed, *passing])
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -122,13 +120,3 @@ def test_bad_arguments_are_one_line_and_status_2(capsys: pytest.CaptureFixture[s
     message = capsys.readouterr().err
     assert message.startswith("error: ")
     assert message.count("\n") == 1
-
-
-def test_help_is_given_without_matplotlib() -> None:
-    code = (
-        "import sys, harness.plot\n"
-        "try: harness.plot.main(['--help'])\n"
-        "except SystemExit: assert not {'matplotlib', 'seaborn', 'torch', 'numpy'} & sys.modules.keys(), sys.modules"
-    )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "RESULTS" in answer.stdout

@@ -21,6 +21,7 @@ import pytest
 import torch
 
 import harness.tabulate
+import optimizers.randomness
 from harness.datasets import ImageArrays, load_digits
 from harness.errors import UserError, run_command
 from harness.table import CellNotInTable, Table
@@ -131,13 +132,13 @@ def test_weights_are_drawn_by_cell_and_repeat_and_the_order_by_repeat_and_epoch(
     jobs: list[Job], splits: Splits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys: list[tuple[object, ...]] = []
-    plain = harness.tabulate._generator
+    plain = optimizers.randomness.keyed_generator
 
     def watched(*key: object) -> torch.Generator:
         keys.append(key)
         return plain(*key)
 
-    monkeypatch.setattr(harness.tabulate, "_generator", watched)
+    monkeypatch.setattr(optimizers.randomness, "keyed_generator", watched)
     train_cells(jobs[2].cells, 1, Recipe(channels=2, stacks=2, epochs=3, batch_size=10), splits)
     assert [key for key in keys if key[0] == "order"] == [("order", 1, 0), ("order", 1, 1), ("order", 1, 2)]
     weights = [key for key in keys if key[0] != "order"]
@@ -492,14 +493,3 @@ def test_table_of_a_benchmark_file_bears_the_benchmarks_name(
     assert run(*TINY, "--images", str(bench), "--write-only") == 2
     assert (tmp_path / "data" / "tabulate-small-digits_space1" / "recipe.json").exists()
     assert "nothing measured yet" in capsys.readouterr().err
-
-
-def test_help_is_given_without_torch() -> None:
-    code = (
-        "import sys, harness.tabulate\n"
-        "try: harness.tabulate.main(['--help'])\n"
-        "except SystemExit: assert not {'torch', 'numpy', 'sklearn'} & sys.modules.keys(), sys.modules"
-    )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "--learning-rate" in answer.stdout
-    assert "write-only" in answer.stdout

@@ -146,7 +146,7 @@ def test_rewards_come_from_the_first_validation_batches_and_scores_from_those_th
     seen: list[int] = []
     original = optimizer.supernet.stem
 
-    def recorded(weights: Any, images: torch.Tensor, **named: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    def recorded(weights: Any, images: torch.Tensor, **named: Any) -> torch.Tensor:
         seen.append(numbers[id(images)])
         return original(weights, images, **named)
 

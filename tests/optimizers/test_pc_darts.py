@@ -30,7 +30,7 @@ def test_channels_that_pass_by_are_shuffled_among_the_others() -> None:
 
     optimizer.supernet._cell = spy  # type: ignore[method-assign, assignment]
     images = torch.randn(2, 1, 8, 8, dtype=torch.float64)
-    projections, _ = optimizer.supernet.stem(optimizer.weights, images, training=True)
+    projections = optimizer.supernet.stem(optimizer.weights, images, training=True)
     optimizer.supernet(optimizer.weights, mixture, images, training=True)
     block = seen[0][:, :8]
     own = projections[:, :8]

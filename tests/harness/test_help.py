@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+#: command -> what its help must not wait for, and words of it
+COMMANDS = {
+    "run": ({"torch"}, ["--optimizer"]),
+    "plot": ({"matplotlib", "seaborn", "torch", "numpy"}, ["RESULTS"]),
+    "prepare": ({"torch", "torchvision", "tensorflow"}, ["--nasbench"]),
+    "tabulate": ({"torch", "numpy", "sklearn"}, ["--learning-rate", "write-only"]),
+    "demo": ({"torch", "numpy", "matplotlib"}, ["--seeds"]),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_given_without_heavy_imports(command: str) -> None:
+    code = (
+        f"import sys, json, harness.{command} as command\n"
+        "try: command.main(['--help'])\n"
+        "except SystemExit: print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    forbidden, words = COMMANDS[command]
+    assert not forbidden & set(json.loads(answer.stderr))
+    for word in words:
+        assert word in answer.stdout
