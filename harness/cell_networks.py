@@ -111,6 +111,7 @@ class CellNetworks:
             tensor of variance 1 / fan_in; its type is that of the networks. A network's weights depend on its own
             function alone.
         batchnorm_momentum: share of a batch in the running statistics.
+        device: where the networks are; weights are drawn on the CPU.
 
     Attributes:
         parameters: all weights; `grad` of the summed loss is each network's own gradient.
@@ -128,11 +129,12 @@ class CellNetworks:
         classes: int,
         draw: Sequence[Callable[[str, tuple[int, ...], int], Tensor]],
         batchnorm_momentum: float = 0.1,
+        device: torch.device | str = "cpu",
     ) -> None:
         if any(not np.array_equal(cell.matrix, cells[0].matrix) for cell in cells):
             raise ValueError("cells evaluated together must share their adjacency matrix")
         self.cells, self.scale, self.classes = list(cells), scale, classes
-        self.momentum = batchnorm_momentum
+        self.momentum, self.device = batchnorm_momentum, device
         self.parameters: dict[str, Tensor] = {}
         self.statistics: dict[str, tuple[Tensor, Tensor]] = {}
         self._draw = list(draw)
@@ -144,17 +146,17 @@ class CellNetworks:
             for module in range(scale.modules):
                 self._add_module(f"stack{stack}.module{module}", incoming, width)
                 incoming = width
-        dense = torch.stack([function("dense", (incoming, classes), incoming) for function in self._draw])
+        dense = torch.stack([function("dense", (incoming, classes), incoming) for function in self._draw]).to(device)
         self.parameters["dense.weight"] = dense.requires_grad_()
         self.parameters["dense.bias"] = dense.new_zeros(len(cells), 1, classes).requires_grad_()
         del self._draw
-        self._orders = {vertex: self._order(vertex, dense.device) for vertex in range(1, len(cells[0].ops) - 1)}
+        self._orders = {vertex: self._order(vertex) for vertex in range(1, len(cells[0].ops) - 1)}
 
-    def _order(self, vertex: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    def _order(self, vertex: int) -> tuple[Tensor, Tensor]:
         """The networks by their operation at a vertex, and the inverse of this order."""
         labels = (CONV3X3, CONV1X1, MAXPOOL3X3)
         order = torch.tensor([index for label in labels for index in self._members(vertex, label)])
-        return order.to(device), order.argsort().to(device)
+        return order.to(self.device), order.argsort().to(self.device)
 
     def _add_module(self, name: str, incoming: int, width: int) -> None:
         channels = vertex_channels(self.cells[0], incoming, width)
@@ -177,7 +179,7 @@ class CellNetworks:
             for index, (inputs, outputs, kernel) in enumerate(convolutions):
                 shape = (outputs, inputs, kernel, kernel)
                 kernels.append(self._draw[member](f"{name}.{index}", shape, inputs * kernel**2))
-        weight = torch.cat(kernels)
+        weight = torch.cat(kernels).to(self.device)
         self.parameters[f"{name}.weight"] = weight.requires_grad_()
         self.parameters[f"{name}.scale"] = weight.new_ones(len(weight)).requires_grad_()
         self.parameters[f"{name}.shift"] = weight.new_zeros(len(weight)).requires_grad_()
@@ -197,7 +199,9 @@ class CellNetworks:
     def _stem(self, images: Tensor, training: bool) -> Tensor:
         """All networks' stems as one matrix product, since all see the same images."""
         batch, channels, *size = images.shape
-        patches = F.unfold(images, 3, padding=1).view(batch, channels * 9, -1).permute(1, 2, 0).reshape(channels * 9, -1)
+        patches = (
+            F.unfold(images, 3, padding=1).view(batch, channels * 9, -1).permute(1, 2, 0).reshape(channels * 9, -1)
+        )
         weight = self.parameters["stem.weight"]
         stems = torch.mm(weight.flatten(1), patches).view(len(self.cells), -1, *size, batch)
         return self._normalised("stem", stems, training)
@@ -210,7 +214,9 @@ class CellNetworks:
         channels = vertex_channels(cell, incoming, width)
         fed = np.flatnonzero(cell.matrix[0]).tolist()
         projected = self._block(f"{name}.projections", state, training)
-        projections = dict(zip(fed, torch.split(projected, [channels[v] for v in fed], dim=1), strict=True))
+        projections: dict[int, Tensor] = dict(
+            zip(fed, torch.split(projected, [channels[v] for v in fed], dim=1), strict=True)
+        )
         outputs: dict[int, Tensor] = {}
         for vertex in range(1, last):
             terms = [_narrowed(outputs[parent], channels[vertex]) for parent in cell.parents[vertex] if parent != 0]
@@ -248,9 +254,11 @@ class CellNetworks:
 
     def _block(self, name: str, state: Tensor, training: bool) -> Tensor:
         """Convolution, batch norm and ReLU of `[networks, channels, height, width, batch]`."""
-        weight = self.parameters[f"{name}.weight"].unflatten(0, (len(state), -1))
+        count, inputs, *size = state.shape
+        weight = self.parameters[f"{name}.weight"]
+        weight = weight.view(count, -1, *weight.shape[1:])
         if weight.shape[-1] == 1:
-            state = torch.bmm(weight.flatten(2), state.flatten(2)).unflatten(2, state.shape[2:])
+            state = torch.bmm(weight.flatten(2), state.reshape(count, inputs, -1)).view(count, -1, *size)
         else:
             state = _Convolution3x3.apply(state, weight)
         return self._normalised(name, state, training)
@@ -289,7 +297,7 @@ class _Convolution3x3(torch.autograd.Function):
         length = context.shape[2] * step
         flat = gradient.flatten(2)
         of_rows = [
-            torch.bmm(flat, shifted[:, :, row * step : row * step + length].transpose(1, 2)).unflatten(2, (-1, 3))
+            torch.bmm(flat, shifted[:, :, row * step : row * step + length].transpose(1, 2)).view(*weight.shape[:4])
             for row in range(3)
         ]
         return of_state, torch.stack(of_rows, dim=3)
@@ -298,12 +306,15 @@ class _Convolution3x3(torch.autograd.Function):
 def _shifted_columns(state: Tensor) -> Tensor:
     """`[n, c * 3, (h + 2) * w * b]`: a map with a border of zeros, its left, same and right neighbours by channel."""
     count, channels, height, width, batch = state.shape
-    padded = F.pad(state, (0, 0, 1, 1, 1, 1))
-    strides = padded.stride()
-    neighbours = padded.as_strided(
-        (count, channels, 3, height + 2, width, batch), (*strides[:2], strides[3], *strides[2:])
-    )
-    return neighbours.reshape(count, channels * 3, -1)
+    shifted = state.new_empty(count, channels, 3, height + 2, width, batch)
+    shifted[:, :, :, 0] = 0
+    shifted[:, :, :, -1] = 0
+    shifted[:, :, 0, :, 0] = 0
+    shifted[:, :, 2, :, -1] = 0
+    shifted[:, :, 0, 1:-1, 1:] = state[..., :-1, :]
+    shifted[:, :, 1, 1:-1] = state
+    shifted[:, :, 2, 1:-1, :-1] = state[..., 1:, :]
+    return shifted.view(count, channels * 3, -1)
 
 
 def _sum_over_rows(rows: Tensor, shifted: Tensor, shape: torch.Size) -> Tensor:

@@ -6,7 +6,7 @@ The network is NAS-Bench-101's at a chosen size, the training its RMSProp with a
 (google-research/nasbench, `nasbench/lib/evaluate.py` and `config.py`). Cells that share a graph are trained together,
 a job at a time; every job's measurements are one file of the work folder, so that a run can be stopped at any moment
 and goes on where it was. Weights are drawn by (cell, repeat), the order of the images by (repeat, epoch): what is
-measured for a cell does not depend on which jobs ran before.
+measured for a cell does not depend on which jobs ran before, and neither does anything in the table on the clock.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, TimeoutError, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +49,15 @@ RECIPE = "recipe.json"
 
 JOB_SIZE = 9
 """Cells trained together: 9 = 3 * 3 cells that differ in two vertices only keep the gathering of slices cheap."""
+
+CUDA_JOBS = 9
+"""Jobs that a GPU trains together: small networks fill it by the hundred only."""
+
+CUDA_WORKERS = 4
+"""Processes that keep one GPU busy while others are busy with Python."""
+
+MULTIPLY_ADDS_A_SECOND = 1e9
+"""Speed of the nominal processor whose time is recorded as `training_time`."""
 
 
 @dataclass(frozen=True)
@@ -162,39 +171,42 @@ class Splits:
         images = {name: (torch.as_tensor(x).float() / 255 - mean) / std for name, (x, _) in parts.items()}
         return cls(images, {name: torch.as_tensor(y) for name, (_, y) in parts.items()}, arrays.classes)
 
+    def to(self, device: str) -> Splits:
+        """The same on a device."""
+        images = {name: tensor.to(device) for name, tensor in self.images.items()}
+        return Splits(images, {name: tensor.to(device) for name, tensor in self.labels.items()}, self.classes)
+
 
 def train_cells(cells: Sequence[Cell], repeat: int, recipe: Recipe, splits: Splits) -> list[dict[str, Any]]:
-    """Train cells of one graph together and measure each.
+    """Train cells of one graph together, on the device of the images, and measure each.
 
     Returns:
         for each cell its `hash`, `matrix`, `ops`, `trainable_parameters`, `train_accuracy`, `validation_accuracy`,
-        `test_accuracy` (fractions) and `training_time` (seconds: the processor time of the job, shared out in
-        proportion to the cells' multiply-adds).
+        `test_accuracy` (fractions) and `training_time` (seconds, computed: see `nominal_training_time`).
     """
     import torch
     import torch.nn.functional as F
 
-    from harness.cell_networks import CellNetworks, NetworkScale, multiply_adds, trainable_parameters
+    from harness.cell_networks import CellNetworks, NetworkScale, trainable_parameters
     from optimizers.randomness import keyed_generator
 
     scale = NetworkScale(recipe.channels, recipe.stacks, recipe.modules)
     images, labels = splits.images["train"], splits.labels["train"]
-    image_channels, image_size = images.shape[1], images.shape[2]
-    started = time.process_time()
     networks = CellNetworks(
         cells,
         scale,
-        image_channels,
+        images.shape[1],
         splits.classes,
         [_drawer(cell, repeat) for cell in cells],
         recipe.batchnorm_momentum,
+        images.device,
     )
     parameters = list(networks.parameters.values())
-    optimizer = _TensorFlowRMSProp(parameters, recipe)
+    optimizer = TensorFlowRMSProp(parameters, recipe)
     steps = len(images) // recipe.batch_size
     total = steps * recipe.epochs
     for epoch in range(recipe.epochs):
-        order = torch.randperm(len(images), generator=keyed_generator("order", repeat, epoch))
+        order = torch.randperm(len(images), generator=keyed_generator("order", repeat, epoch)).to(images.device)
         for step in range(steps):
             batch = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
             logits = networks(images[batch], training=True)
@@ -202,46 +214,63 @@ def train_cells(cells: Sequence[Cell], repeat: int, recipe: Recipe, splits: Spli
             loss = F.cross_entropy(logits.flatten(0, 1), targets, reduction="sum") / recipe.batch_size
             gradients = torch.autograd.grad(loss, parameters)
             fraction = (epoch * steps + step) / total
-            optimizer.step(list(gradients), recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * fraction)))
-    seconds = time.process_time() - started
+            optimizer.step(gradients, recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * fraction)))
     accuracies = {name: _accuracy(networks, splits.images[name], splits.labels[name]) for name in splits.images}
-    costs = [multiply_adds(cell, scale, image_channels, image_size, splits.classes) for cell in cells]
     return [
         {
             "hash": cell.hash,
             "matrix": cell.matrix.tolist(),
             "ops": list(cell.ops),
-            "trainable_parameters": trainable_parameters(cell, scale, image_channels, splits.classes),
+            "trainable_parameters": trainable_parameters(cell, scale, images.shape[1], splits.classes),
             **{f"{name}_accuracy": accuracies[name][index] for name in accuracies},
-            "training_time": seconds * costs[index] / sum(costs),
+            "training_time": nominal_training_time(cell, recipe, splits),
         }
         for index, cell in enumerate(cells)
     ]
 
 
-class _TensorFlowRMSProp:
-    """RMSProp as TensorFlow 1 computes it: epsilon inside the root, averages starting at one."""
+def nominal_training_time(cell: Cell, recipe: Recipe, splits: Splits) -> float:
+    """Seconds that a cell's training takes a nominal processor: it does not depend on the clock or the company.
 
-    def __init__(self, parameters: list[Tensor], recipe: Recipe) -> None:
+    A step is counted as three forward passes, one of them the forward pass and two the backward pass.
+    """
+    from harness.cell_networks import NetworkScale, multiply_adds
+
+    scale = NetworkScale(recipe.channels, recipe.stacks, recipe.modules)
+    images = splits.images["train"]
+    cost = multiply_adds(cell, scale, images.shape[1], images.shape[2], splits.classes)
+    seen = recipe.epochs * (len(images) // recipe.batch_size) * recipe.batch_size
+    return 3 * cost * seen / MULTIPLY_ADDS_A_SECOND
+
+
+class TensorFlowRMSProp:
+    """RMSProp as TensorFlow 1 computes it: epsilon inside the root, averages starting at one.
+
+    The parameters become views of one vector, so that a step is a dozen operations whatever their number.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], recipe: Recipe) -> None:
         import torch
 
-        self.parameters, self.recipe = parameters, recipe
-        self.squares = [torch.ones_like(parameter) for parameter in parameters]
-        self.moments = [torch.zeros_like(parameter) for parameter in parameters]
+        self.recipe = recipe
+        self.values = torch.cat([parameter.detach().flatten() for parameter in parameters])
+        sizes = [parameter.numel() for parameter in parameters]
+        for parameter, values in zip(parameters, torch.split(self.values, sizes), strict=True):
+            parameter.data = values.view_as(parameter)
+        self.squares, self.moments = torch.ones_like(self.values), torch.zeros_like(self.values)
 
-    def step(self, gradients: list[Tensor], learning_rate: float) -> None:
+    def step(self, gradients: Sequence[Tensor], learning_rate: float) -> None:
+        """Move the parameters."""
         import torch
 
         recipe = self.recipe
         with torch.no_grad():
-            torch._foreach_add_(gradients, self.parameters, alpha=recipe.weight_decay)
-            torch._foreach_mul_(self.squares, recipe.decay)
-            torch._foreach_addcmul_(self.squares, gradients, gradients, 1 - recipe.decay)
-            roots = torch._foreach_add(self.squares, recipe.epsilon)
-            torch._foreach_sqrt_(roots)
-            torch._foreach_mul_(self.moments, recipe.momentum)
-            torch._foreach_addcdiv_(self.moments, gradients, roots, learning_rate)
-            torch._foreach_sub_(self.parameters, self.moments)
+            gradient = torch.cat([part.flatten() for part in gradients])
+            gradient.add_(self.values, alpha=recipe.weight_decay)
+            self.squares.mul_(recipe.decay).addcmul_(gradient, gradient, value=1 - recipe.decay)
+            roots = (self.squares + recipe.epsilon).sqrt_()
+            self.moments.mul_(recipe.momentum).addcdiv_(gradient, roots, value=learning_rate)
+            self.values.sub_(self.moments)
 
 
 def _accuracy(networks: CellNetworks, images: Tensor, labels: Tensor, batch_size: int = 200) -> list[float]:
@@ -301,9 +330,9 @@ class WorkFolder:
         """Numbers of the jobs that are measured."""
         return {int(file.stem.removeprefix("job")) for file in self.path.glob("job*.json")}
 
-    def write(self, job: Job, measured: list[dict[str, Any]]) -> None:
-        """Keep one job's measurements."""
-        content = json.dumps({"repeat": job.repeat, "cells": measured})
+    def write(self, job: Job, measured: list[dict[str, Any]], seconds: float, device: str) -> None:
+        """Keep one job's measurements, and what they took: seconds by the clock of a core, or of a GPU."""
+        content = json.dumps({"repeat": job.repeat, "seconds": round(seconds, 3), "device": device, "cells": measured})
         write_atomically(self._file(job), content.encode())
 
     def read(self, jobs: Sequence[Job]) -> Iterator[dict[str, Any]]:
@@ -333,31 +362,53 @@ def _read_json(file: Path, mending: str) -> dict[str, Any]:
     return content
 
 
-def measure(jobs: Sequence[Job], folder: WorkFolder, recipe: Recipe, splits: Splits, workers: int) -> None:
+def measure(
+    jobs: Sequence[Job],
+    folder: WorkFolder,
+    recipe: Recipe,
+    splits: Splits,
+    workers: int,
+    device: str = "cpu",
+    limit: float | None = None,
+) -> bool:
     """Run the jobs that are not done, on some processes of one thread each, telling progress on stderr.
 
     However this ends, the workers end with it: by an error, by Ctrl-C, or because this process was killed.
+
+    Args:
+        jobs: all jobs of the table.
+        folder: where measurements are kept.
+        recipe: how cells are trained.
+        splits: images, on the CPU.
+        workers: number of processes.
+        device: `cpu`, or `cuda`, which the processes share.
+        limit: seconds after which it stops; jobs in hand are lost.
+
+    Returns:
+        whether all jobs are done.
 
     Raises:
         UserError: a worker was killed.
         OSError: a measurement cannot be written.
     """
     done = folder.done()
-    waiting = [job for job in jobs if job.number not in done]
+    waiting = _united([job for job in jobs if job.number not in done], CUDA_JOBS if device == "cuda" else 1)
     if not waiting:
-        return
+        return True
     context = multiprocessing.get_context("spawn")
     # Nothing is ever sent: workers read the end of the file when this process closes its end of the pipe, or dies.
     far_end, leash = context.Pipe(duplex=False)
     executor = ProcessPoolExecutor(
-        min(workers, len(waiting)), context, _start_worker, (recipe, splits, folder.path, far_end)
+        min(workers, len(waiting)), context, _start_worker, (recipe, splits, folder.path, far_end, device)
     )
-    progress = _Progress(sum(len(job.cells) for job in waiting))
+    progress = _Progress(sum(len(job.cells) for unit in waiting for job in unit))
     try:
         with _interrupts_kept_from_children():
-            running = [executor.submit(_run_job, job) for job in waiting]
-        for future in as_completed(running):
+            running = [executor.submit(_run_jobs, unit) for unit in waiting]
+        for future in as_completed(running, timeout=limit):
             progress.add(future.result())
+    except TimeoutError:
+        return False
     except BrokenProcessPool:
         raise UserError(
             f"{folder.path}: a worker was killed, perhaps for want of memory; the same command goes on, "
@@ -369,6 +420,23 @@ def measure(jobs: Sequence[Job], folder: WorkFolder, recipe: Recipe, splits: Spl
         leash.close()
         executor.shutdown()
         far_end.close()
+    return True
+
+
+def _united(jobs: Sequence[Job], size: int) -> list[list[Job]]:
+    """Up to `size` jobs in a row that may be trained together: of one graph and one repeat."""
+    units: list[list[Job]] = []
+    for job in jobs:
+        last = units[-1][-1] if units else None
+        if last and len(units[-1]) < size and last.repeat == job.repeat and _same_graph(last, job):
+            units[-1].append(job)
+        else:
+            units.append([job])
+    return units
+
+
+def _same_graph(one: Job, other: Job) -> bool:
+    return bool(one.cells[0].matrix.tobytes() == other.cells[0].matrix.tobytes())
 
 
 class _Progress:
@@ -450,16 +518,16 @@ def write_table(folder: WorkFolder, jobs: Sequence[Job], recipe: Recipe, out: Pa
     return build_index(source, out, label=label)
 
 
-_worker: tuple[Recipe, Splits, WorkFolder]
+_worker: tuple[Recipe, Splits, WorkFolder, str]
 
 
-def _start_worker(recipe: Recipe, splits: Splits, folder: Path, leash: Connection) -> None:
+def _start_worker(recipe: Recipe, splits: Splits, folder: Path, leash: Connection, device: str) -> None:
     import torch
 
     global _worker
     threading.Thread(target=_end_with, args=(leash,), daemon=True).start()
     torch.set_num_threads(1)
-    _worker = (recipe, splits, WorkFolder(folder))
+    _worker = (recipe, splits.to(device), WorkFolder(folder), device)
 
 
 def _end_with(leash: Connection) -> None:
@@ -468,10 +536,17 @@ def _end_with(leash: Connection) -> None:
     os._exit(1)
 
 
-def _run_job(job: Job) -> int:
-    recipe, splits, folder = _worker
-    folder.write(job, train_cells(job.cells, job.repeat, recipe, splits))
-    return len(job.cells)
+def _run_jobs(jobs: Sequence[Job]) -> int:
+    recipe, splits, folder, device = _worker
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    started = clock()
+    cells = [cell for job in jobs for cell in job.cells]
+    measured = iter(train_cells(cells, jobs[0].repeat, recipe, splits))
+    seconds = clock() - started
+    for job in jobs:
+        share = seconds * len(job.cells) / len(cells)
+        folder.write(job, list(itertools.islice(measured, len(job.cells))), share, device)
+    return len(cells)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -517,11 +592,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = WorkFolder(work)
     folder.claim(recipe, arrays.name, cells)
     if not options.write_only:
+        limit = None if options.stop_after is None else options.stop_after * 60
+        workers = options.workers or (os.cpu_count() or 1 if options.device == "cpu" else CUDA_WORKERS)
         try:
-            measure(jobs, folder, recipe, splits, options.workers)
+            complete = measure(jobs, folder, recipe, splits, workers, options.device, limit)
         except KeyboardInterrupt:
             print(f"interrupted; {work} keeps what is measured, and the same command goes on", file=sys.stderr)
             return 130
+        if not complete:
+            print(f"stopped after {options.stop_after:g} minutes; the same command goes on", file=sys.stderr)
+        if options.measure_only:
+            print(f"{work}: {len(folder.done())} of {len(jobs)} jobs")
+            return 0
     if not folder.done():
         raise UserError(f"{work}: nothing measured yet; run again without --write-only")
     info = write_table(folder, jobs, recipe, out, label)
@@ -556,12 +638,15 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--workers",
         type=positive_integer,
-        default=os.cpu_count() or 1,
         metavar="N",
-        help="processes, of one thread each (default: one a core)",
+        help=f"processes, of one thread each (default: one a core; {CUDA_WORKERS} that share a GPU)",
     )
+    add("--device", choices=("cpu", "cuda"), default="cpu", help="where cells are trained (default: cpu)")
+    add("--stop-after", type=float, metavar="MINUTES", help="stop measuring then, and write the table of what there is")
     add("--label", metavar="NAME", help="what results call the table (default: the benchmark's name)")
-    add("--write-only", action="store_true", help="measure nothing more")
+    parts = parser.add_mutually_exclusive_group()
+    parts.add_argument("--write-only", action="store_true", help="measure nothing more")
+    parts.add_argument("--measure-only", action="store_true", help="write no table yet")
     for name, default in dataclasses.asdict(Recipe()).items():
         kind = int if isinstance(default, int) else float
         add(f"--{name.replace('_', '-')}", type=kind, default=default, metavar="X", help=f"recipe (default: {default})")
