@@ -385,3 +385,20 @@ def test_parameter_counts_of_the_smallest_recorded_cells_are_all_equal() -> None
         matrix = np.array(list(map(int, row["adjacency"]))).reshape(len(ops), len(ops))
         cell = Cell(matrix, ops)
         assert (cell.hash, trainable_parameters(cell, NetworkScale())) == (row["hash"], int(row["params"]))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_computes_what_the_cpu_computes(graph: tuple[list[Cell], NetworkScale]) -> None:
+    cells, scale = graph
+    answers = []
+    for device in ("cpu", "cuda"):
+        draw = [drawer(index) for index in range(len(cells))]
+        networks = CellNetworks(cells, scale, IMAGE_CHANNELS, CLASSES, draw, device=device)
+        images, labels = batch(1)
+        logits = networks(images.to(device), training=True)
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.to(device).repeat(len(cells)))
+        gradients = torch.autograd.grad(loss, list(networks.parameters.values()))
+        evaluated = networks(images.to(device), training=False)
+        answers.append([tensor.detach().cpu() for tensor in (logits, *gradients, evaluated)])
+    for ours, expected in zip(*answers, strict=True):
+        assert_close(ours, expected)

@@ -499,3 +499,12 @@ def test_table_of_a_benchmark_file_bears_the_benchmarks_name(
     assert run(*TINY, "--images", str(bench), "--write-only") == 2
     assert (tmp_path / "data" / "tabulate-small-digits_space1" / "recipe.json").exists()
     assert "nothing measured yet" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_measures_a_table_like_the_cpu(tmp_path: Path, finished: tuple[Path, Any]) -> None:
+    assert run(*arguments(tmp_path, "--device", "cuda")) == 0
+    ours, expected = (Table.open(folder / "table.index") for folder in (tmp_path, finished[0]))
+    assert sorted(ours.hashes()) == sorted(expected.hashes())
+    errors = [np.asarray(table.mean_errors(expected.hashes())) for table in (ours, expected)]
+    assert np.abs(errors[0] - errors[1]).mean() < 0.02
