@@ -14,8 +14,10 @@ convolution.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,9 @@ from torch import Tensor
 from spaces.cell import CONV1X1, CONV3X3, MAXPOOL3X3, Cell
 
 BATCHNORM_EPSILON = 1e-5
+
+DENSE_PIXELS = 16
+"""Maps up to this size are convolved as one matrix product."""
 
 
 @dataclass(frozen=True)
@@ -259,6 +264,8 @@ class CellNetworks:
         weight = weight.view(count, -1, *weight.shape[1:])
         if weight.shape[-1] == 1:
             state = torch.bmm(weight.flatten(2), state.reshape(count, inputs, -1)).view(count, -1, *size)
+        elif size[0] * size[1] <= DENSE_PIXELS:
+            state = _dense_convolution(state, weight)
         else:
             state = _Convolution3x3.apply(state, weight)
         return self._normalised(name, state, training)
@@ -267,8 +274,68 @@ class CellNetworks:
         mean, variance = self.statistics[name]
         scale, shift = self.parameters[f"{name}.scale"], self.parameters[f"{name}.shift"]
         flat = state.reshape(1, len(mean), -1)
-        flat = F.batch_norm(flat, mean, variance, scale, shift, training, self.momentum, BATCHNORM_EPSILON)
-        return F.relu_(flat).view(state.shape)
+        if training:
+            flat = _NormalisedRelu.apply(flat, scale, shift, mean, variance, self.momentum)
+        else:
+            flat = F.relu_(F.batch_norm(flat, mean, variance, scale, shift, eps=BATCHNORM_EPSILON))
+        return flat.view(state.shape)
+
+
+class _NormalisedRelu(torch.autograd.Function):
+    """Batch norm in training, then ReLU, of `[1, channels, numbers]`; moves the running statistics.
+
+    torch's own statistics of a channel whose numbers lie in a row are one long chain of additions on a CPU; the mean
+    of a row is several times faster. The rest is torch's.
+    """
+
+    @staticmethod
+    def forward(
+        context: Any, state: Tensor, scale: Tensor, shift: Tensor, means: Tensor, variances: Tensor, momentum: float
+    ) -> Tensor:
+        """Normalise, scale, shift and rectify."""
+        count = state.shape[2]
+        mean = state[0].mean(dim=1)
+        variance = (state[0] - mean.unsqueeze(1)).square_().mean(dim=1)
+        means.lerp_(mean, momentum)
+        variances.lerp_(variance * (count / (count - 1)), momentum)
+        normalised, _, _ = torch.native_batch_norm(state, scale, shift, mean, variance, False, 0.0, BATCHNORM_EPSILON)
+        rectified: Tensor = normalised.relu_()
+        context.save_for_backward(state, rectified, scale, mean, (variance + BATCHNORM_EPSILON).rsqrt_())
+        return rectified
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of the numbers, the scales and the shifts."""
+        state, rectified, scale, mean, inverse = context.saved_tensors
+        passed = torch.ops.aten.threshold_backward(gradient, rectified, 0)
+        gradients = torch.ops.aten.native_batch_norm_backward(
+            passed, state, scale, None, None, mean, inverse, True, BATCHNORM_EPSILON, [True, True, True]
+        )
+        return (*gradients, None, None, None)
+
+
+def _dense_convolution(state: Tensor, weight: Tensor) -> Tensor:
+    """3x3 convolution of small maps as one matrix product over all their pixels.
+
+    On a few pixels the matrix is as small as what a convolution would copy.
+    """
+    count, inputs, height, width, batch = state.shape
+    pixels = height * width
+    taps = _taps(height, width).to(weight)
+    matrix = (weight.reshape(-1, 9) @ taps).view(count, -1, inputs, pixels, pixels)
+    matrix = matrix.transpose(2, 3).reshape(count, -1, inputs * pixels)
+    return torch.bmm(matrix, state.reshape(count, inputs * pixels, batch)).view(count, -1, height, width, batch)
+
+
+@cache
+def _taps(height: int, width: int) -> Tensor:
+    """`[9, pixels * pixels]`: 1 where a kernel's element leads from the second pixel to the first."""
+    taps = torch.zeros(3, 3, height, width, height, width)
+    for down, right, row, column in itertools.product(range(3), range(3), range(height), range(width)):
+        source_row, source_column = row + down - 1, column + right - 1
+        if 0 <= source_row < height and 0 <= source_column < width:
+            taps[down, right, row, column, source_row, source_column] = 1
+    return taps.view(9, -1)
 
 
 class _Convolution3x3(torch.autograd.Function):
