@@ -325,6 +325,9 @@ class Optimizer:
         for parameter, gradient in zip(parameters, gradients, strict=True):
             if self.gradients_pile_up and parameter.grad is not None:
                 gradient = parameter.grad if gradient is None else parameter.grad + gradient
+            if gradient is not None and gradient.stride() != parameter.stride():
+                # A 1x1 kernel has two layouts that mean the same; the fused SGD takes only the parameter's own.
+                gradient = torch.empty_like(parameter).copy_(gradient)
             parameter.grad = gradient
         torch.nn.utils.clip_grad_norm_(parameters, config.gradient_clip)
         self.weight_optimizer.step()
