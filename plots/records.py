@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtrit
 
 from harness.errors import UserError
 from harness.run_folder import Line, RunFolder, RunFolderError, find_runs
+from harness.statistics import t_half_width
 
 Array = npt.NDArray[np.float64]
 
@@ -202,7 +202,7 @@ def summarise(method: Method, quantity: str, values: Array, first: int) -> Serie
     if band == INTERVAL:
         enough = n >= 3
         squares = (np.where(there, values - mean, 0.0) ** 2).sum(axis=0)[enough]
-        half = stdtrit(n[enough] - 1, 0.975) * np.sqrt(squares / (n[enough] - 1) / n[enough])
+        half = t_half_width(squares / (n[enough] - 1), n[enough])
         low[enough], high[enough] = mean[enough] - half, mean[enough] + half
     elif band == RANGE:
         enough = n >= 2
