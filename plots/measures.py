@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plots.records import Array, Run
+from plots.records import Array, Run, as_number
 
 
 @dataclass(frozen=True)
@@ -215,5 +215,5 @@ def _last(values: Array) -> float:
 
 
 def _training_seconds(recorded: object) -> float:
-    value = recorded.get("train") if isinstance(recorded, dict) else None
-    return float(value) if isinstance(value, (int, float)) and value >= 0 else math.nan
+    value = as_number(recorded.get("train")) if isinstance(recorded, dict) else None
+    return value if value is not None and value >= 0 else math.nan

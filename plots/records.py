@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,9 +66,10 @@ class Run:
             value = line.get(key)
             if value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
+            number = as_number(value)
+            if number is None:
                 raise RunFolderError(f"{self.path}: epoch {epoch}: expected a number as {key}, got {value!r}")
-            values[epoch] = value
+            values[epoch] = number
         return values
 
 
@@ -372,8 +374,17 @@ def table_identity(config: dict[str, Any]) -> str:
 def optimum(config: dict[str, Any]) -> float | None:
     """The lowest test error of the space's cells, where the run recorded it: `table.optimum.test_error`."""
     recorded = (config.get("table") or {}).get("optimum")
-    value = recorded.get("test_error") if isinstance(recorded, dict) else None
-    return float(value) if isinstance(value, (int, float)) else None
+    return as_number(recorded.get("test_error")) if isinstance(recorded, dict) else None
+
+
+def as_number(value: object) -> float | None:
+    """A number from JSON, infinite where it is too large; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _agree(first: RunFolder, second: RunFolder, what: str, expected: object, got: object) -> None:

@@ -250,6 +250,13 @@ def test_one_bad_folder_hides_no_other(tmp_path: Path) -> None:
     assert foreign == [method / "old", tmp_path / "notes"]
 
 
+def test_where_there_is_no_run_all_folders_with_files_are_told(tmp_path: Path) -> None:
+    (tmp_path / "notes" / "old").mkdir(parents=True)
+    (tmp_path / "notes" / "old" / "plan.txt").touch()
+    (tmp_path / "readme.txt").touch()
+    assert find_folders(tmp_path) == ([], [tmp_path / "notes"])
+
+
 def test_a_folder_that_cannot_be_opened_is_no_run_and_no_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

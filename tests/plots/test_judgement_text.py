@@ -88,6 +88,12 @@ def test_a_family_of_several_is_said_to_find_less() -> None:
     assert "As one of 3, at Holm's first step (p up to 0.017):" in text
 
 
+def test_p_stands_before_its_adjusted_value() -> None:
+    judgement = judgement_of(DARTS, GDAS, method_of("nasp", [0.08, 0.09, 0.1]))
+    tests = paragraphs(as_text(judgement))[4]
+    assert [line.split()[-4:-2] for line in tests[2:4]] == [["0.1000", "0.2000"], ["0.1000", "0.2000"]]
+
+
 def test_without_a_test_the_reason_stands_there() -> None:
     assert paragraphs(as_text(judgement_of(DARTS)))[4] == ["No test: there is one method only."]
 

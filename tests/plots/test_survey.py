@@ -106,6 +106,13 @@ def test_a_number_that_is_nan_counts_as_missing(write_run: WriteRun, tmp_path: P
     assert len(found.comparisons[0].methods[0].runs[0].lines) == 2
 
 
+def test_a_number_too_large_for_a_float_is_listed(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("darts", 0, [0.5, 0.4], table={"label": "digits", "optimum": {"test_error": 10**400}})
+    RunFolder(write_run("darts", 1, [0.5])).append({"epoch": 1, "test_error": 10**400})
+    reasons = left_out(survey(tmp_path), tmp_path)
+    assert reasons == {"digits/space1/darts/seed1": "epoch 1: expected test_error from 0 to 1, got inf"}
+
+
 def test_a_file_that_cannot_be_opened_is_listed(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.5, 0.4])
     path = write_run("darts", 1, [0.5, 0.4])
