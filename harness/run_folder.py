@@ -15,6 +15,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ CONFIG = "config.json"
 ENVIRONMENT = "env.json"
 EPOCHS = "epochs.jsonl"
 CHECKPOINT = "checkpoint.pt"
+#: folders of a results folder that hold what was drawn or computed from its runs
+WRITTEN = ("figures", "statistics")
+_SEED = re.compile(r"seed(\d+)")
 
 Line = dict[str, Any]
 
@@ -179,6 +183,31 @@ def find_runs(results: Path) -> list[RunFolder]:
     return sorted(found, key=lambda run: (run.path.parent, _integer(run, "seed"), run.path))
 
 
+def find_folders(results: Path) -> tuple[list[RunFolder], list[Path]]:
+    """All that may be run folders at or below a folder, whole or not, and the topmost folders that hold none.
+
+    Unlike `find_runs` it opens no file, so that one bad folder hides no other. A run folder is one that holds any of a
+    run's files or is called like one. Hidden folders and those that our commands write into are passed over.
+
+    Raises:
+        RunFolderError: the folder does not exist.
+    """
+    if not results.is_dir():
+        raise RunFolderError(f"{results}: no such folder; expected the one given to `harness.run --results`")
+    runs: list[Path] = []
+    others: list[Path] = []
+    for name, folders, files in os.walk(results, onerror=lambda error: others.append(Path(error.filename))):
+        path = Path(name)
+        if {CONFIG, EPOCHS, CHECKPOINT} & set(files) or _SEED.fullmatch(path.name):
+            runs.append(path)
+        elif files:
+            others.append(path)
+        folders[:] = [folder for folder in folders if not folder.startswith(".") and folder not in WRITTEN]
+    homes = {results, *(parent for run in runs for parent in run.parents)}
+    foreign = {_topmost(path, homes) for path in others if path not in homes} - set(runs)
+    return [RunFolder(path) for path in sorted(runs, key=_by_number)], sorted(foreign)
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace a file as a whole: a reader, or a crash, sees the old content or the new one."""
     with replaced_atomically(path) as file:
@@ -201,6 +230,16 @@ def replaced_atomically(path: Path) -> Iterator[BinaryIO]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _topmost(path: Path, homes: set[Path]) -> Path:
+    """The folder above, or the folder itself, that lies directly in one of `homes`."""
+    return path if path.parent in homes else _topmost(path.parent, homes)
+
+
+def _by_number(path: Path) -> tuple[Path, int, Path]:
+    named = _SEED.fullmatch(path.name)
+    return path.parent, int(named[1]) if named else -1, path
 
 
 def _integer(run: RunFolder, key: str) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtrit
 
 from harness.errors import UserError
 from harness.run_folder import Line, RunFolder, RunFolderError, find_runs
+from harness.statistics import t_half_width
 
 Array = npt.NDArray[np.float64]
 
@@ -26,6 +27,7 @@ FORMAT = 1
 INTERVAL = "95 % t-interval of the mean"
 RANGE = "range"
 NO_BAND = ""
+INNER = "a results folder of its own"
 
 
 class NothingToDrawError(Exception):
@@ -52,6 +54,23 @@ class Run:
     def is_finished(self) -> bool:
         """Whether the last epoch asked for is there."""
         return bool(self.lines) and bool(self.lines[-1]["epoch"] == self.epochs)
+
+    def values(self, key: str) -> Array:
+        """One entry of the epoch lines: [recorded epochs from 0], NaN where it is missing or None.
+
+        Raises:
+            RunFolderError: an entry is not a number.
+        """
+        values = np.full(len(self.lines), np.nan)
+        for epoch, line in enumerate(self.lines):
+            value = line.get(key)
+            if value is None:
+                continue
+            number = as_number(value)
+            if number is None:
+                raise RunFolderError(f"{self.path}: epoch {epoch}: expected a number as {key}, got {value!r}")
+            values[epoch] = number
+        return values
 
 
 @dataclass(frozen=True)
@@ -82,13 +101,7 @@ class Method:
         length = max((len(run.lines) for run in self.runs), default=0)
         values = np.full((len(self.runs), length), np.nan)
         for row, run in zip(values, self.runs, strict=True):
-            for epoch, line in enumerate(run.lines):
-                value = line.get(key)
-                if value is None:
-                    continue
-                if isinstance(value, bool) or not isinstance(value, (int, float)):
-                    raise RunFolderError(f"{run.path}: epoch {epoch}: expected a number as {key}, got {value!r}")
-                row[epoch] = value
+            row[: len(run.lines)] = run.values(key)
         return values
 
 
@@ -102,6 +115,8 @@ class Comparison:
         table: the label of the table that the errors come from.
         scale: the size of network and data, in words.
         methods: by name.
+        optimum: the lowest test error of all cells of the space (means over repeats), where the runs recorded it.
+        table_sha256: the table's, empty where the runs did not record it.
     """
 
     bench: str
@@ -109,6 +124,8 @@ class Comparison:
     table: str
     scale: str
     methods: tuple[Method, ...]
+    optimum: float | None = None
+    table_sha256: str = ""
 
     @property
     def epochs_differ(self) -> bool:
@@ -172,11 +189,12 @@ def gather(results: Path) -> tuple[list[Comparison], list[str]]:
         RunFolderError: there is no run, or one cannot be read.
         UserError: two runs that would share a figure, or a curve, disagree.
     """
-    folders, notes = _outermost(results, find_runs(results))
+    folders, inner = outermost(results, find_runs(results))
+    notes = [f"left out: {home}, {INNER}" for home in inner]
     grouped: dict[tuple[str, int], list[tuple[RunFolder, dict[str, Any]]]] = {}
     for folder in folders:
         config = folder.config()
-        _check_config(folder, config)
+        check_config(folder, config)
         grouped.setdefault((config["bench"], config["space"]), []).append((folder, config))
     return [_compare(bench, space, grouped[bench, space]) for bench, space in sorted(grouped)], notes
 
@@ -202,7 +220,7 @@ def summarise(method: Method, quantity: str, values: Array, first: int) -> Serie
     if band == INTERVAL:
         enough = n >= 3
         squares = (np.where(there, values - mean, 0.0) ** 2).sum(axis=0)[enough]
-        half = stdtrit(n[enough] - 1, 0.975) * np.sqrt(squares / (n[enough] - 1) / n[enough])
+        half = t_half_width(squares / (n[enough] - 1), n[enough])
         low[enough], high[enough] = mean[enough] - half, mean[enough] + half
     elif band == RANGE:
         enough = n >= 2
@@ -240,15 +258,15 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _outermost(results: Path, folders: list[RunFolder]) -> tuple[list[RunFolder], list[str]]:
-    """The runs of the folder itself where it has any, else all; and notes on the collections inside it left out."""
+def outermost(results: Path, folders: list[RunFolder]) -> tuple[list[RunFolder], list[Path]]:
+    """The runs of the folder itself where it has any, else all; and the collections inside it that are left out."""
     top = results.resolve()
     homes = {folder.path: _home(folder.path) for folder in folders}
     own = [folder for folder in folders if top.is_relative_to(homes[folder.path])]
     if not own:
         return folders, []
     inner = sorted({home for home in homes.values() if not top.is_relative_to(home)})
-    return own, [f"left out: {results / home.relative_to(top)}, a results folder of its own" for home in inner]
+    return own, [results / home.relative_to(top) for home in inner]
 
 
 def _home(run: Path) -> Path:
@@ -257,14 +275,20 @@ def _home(run: Path) -> Path:
     return parents[min(3, len(parents) - 1)]
 
 
-def _check_config(folder: RunFolder, config: dict[str, Any]) -> None:
-    """Refuse a configuration that lacks what the drawing needs."""
+def check_config(folder: RunFolder, config: dict[str, Any]) -> None:
+    """Refuse a configuration that lacks what figures and statistics need.
+
+    Raises:
+        RunFolderError: an entry is missing or of another kind.
+    """
     if config.get("format", FORMAT) != FORMAT:
         raise RunFolderError(
             f"{folder.path}: expected format {FORMAT}, got {config['format']!r}; draw it with the version that wrote it"
         )
-    for key, kind in (("bench", str), ("space", int), ("optimizer", str), ("seed", int), ("epochs", int)):
-        if not isinstance(config.get(key), kind):
+    needed = (("bench", str), ("space", int), ("optimizer", str), ("seed", int), ("epochs", int))
+    optional = (("name", str), ("table", dict), ("scale", str), ("settings", dict))
+    for key, kind in (*needed, *((key, kind) for key, kind in optional if config.get(key) is not None)):
+        if not isinstance(config.get(key), kind) or isinstance(config[key], bool):
             raise RunFolderError(
                 f"{folder.path}: config.json: expected {key} as {kind.__name__}, got {config.get(key)!r}"
             )
@@ -273,17 +297,19 @@ def _check_config(folder: RunFolder, config: dict[str, Any]) -> None:
 def _compare(bench: str, space: int, entries: list[tuple[RunFolder, dict[str, Any]]]) -> Comparison:
     first, expected = entries[0]
     for folder, config in entries[1:]:
-        _agree(first, folder, "table", _table_identity(expected), _table_identity(config))
+        _agree(first, folder, "table", table_identity(expected), table_identity(config))
         _agree(first, folder, "scale", expected.get("scale"), config.get("scale"))
     by_method: dict[str, list[tuple[RunFolder, dict[str, Any]]]] = {}
     for folder, config in entries:
-        by_method.setdefault(_method_name(config), []).append((folder, config))
+        by_method.setdefault(method_name(config), []).append((folder, config))
     return Comparison(
         bench=bench,
         space=space,
-        table=_table_label(expected),
+        table=table_label(expected),
         scale=expected.get("scale") or "",
         methods=tuple(_method(name, by_method[name]) for name in sorted(by_method)),
+        optimum=optimum(expected),
+        table_sha256=table_sha256(expected),
     )
 
 
@@ -301,14 +327,20 @@ def _method(name: str, entries: list[tuple[RunFolder, dict[str, Any]]]) -> Metho
                 "move one out of the results folder"
             )
         seen[config["seed"]] = folder
-    runs = [_run(folder, config) for folder, config in entries]
+    runs = [read_run(folder, config) for folder, config in entries]
     return Method(name, expected["epochs"], tuple(sorted(runs, key=lambda run: run.seed)))
 
 
-def _run(folder: RunFolder, config: dict[str, Any]) -> Run:
+def read_run(folder: RunFolder, config: dict[str, Any]) -> Run:
+    """A run with its lines, which must be of the table and the scale that its configuration names.
+
+    Raises:
+        RunFolderError: the lines cannot be read.
+        UserError: they are of another table or scale.
+    """
     lines = folder.epochs()
     for line in lines:
-        for key, expected in (("table", _table_label(config)), ("scale", config.get("scale"))):
+        for key, expected in (("table", table_label(config)), ("scale", config.get("scale"))):
             if line.get(key, expected) != expected:
                 raise UserError(
                     f"{folder.path}: epoch {line['epoch']} was recorded with {key} {line[key]!r}, config.json says "
@@ -317,26 +349,49 @@ def _run(folder: RunFolder, config: dict[str, Any]) -> Run:
     return Run(folder.path, config["seed"], config["epochs"], lines)
 
 
-def _method_name(config: dict[str, Any]) -> str:
+def method_name(config: dict[str, Any]) -> str:
+    """The optimizer, with `@NAME` where its settings have a name."""
     name = config.get("name")
     return f"{config['optimizer']}@{name}" if name else str(config["optimizer"])
 
 
-def _table_label(config: dict[str, Any]) -> str:
+def table_label(config: dict[str, Any]) -> str:
+    """What a table is called."""
     return str((config.get("table") or {}).get("label", "none"))
 
 
-def _table_identity(config: dict[str, Any]) -> str:
+def table_sha256(config: dict[str, Any]) -> str:
+    """A table's SHA-256, empty where it was not recorded."""
+    return str((config.get("table") or {}).get("sha256") or "")
+
+
+def table_identity(config: dict[str, Any]) -> str:
     """A table's label with the start of its SHA-256, since two tables may share a label."""
-    digest = (config.get("table") or {}).get("sha256")
-    return f"{_table_label(config)} ({str(digest)[:12]})" if digest else _table_label(config)
+    digest = table_sha256(config)
+    return f"{table_label(config)} ({digest[:12]})" if digest else table_label(config)
+
+
+def optimum(config: dict[str, Any]) -> float | None:
+    """The lowest test error of the space's cells, where the run recorded it: `table.optimum.test_error`."""
+    recorded = (config.get("table") or {}).get("optimum")
+    return as_number(recorded.get("test_error")) if isinstance(recorded, dict) else None
+
+
+def as_number(value: object) -> float | None:
+    """A number from JSON, infinite where it is too large; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _agree(first: RunFolder, second: RunFolder, what: str, expected: object, got: object) -> None:
     if expected == got:
         return
     if isinstance(expected, dict) and isinstance(got, dict):
-        names = sorted(_differing(expected, got))
+        names = sorted(differing(expected, got))
         difference = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     else:
         difference = f"{expected!r} and {got!r}"
@@ -346,12 +401,12 @@ def _agree(first: RunFolder, second: RunFolder, what: str, expected: object, got
     )
 
 
-def _differing(expected: dict[str, Any], got: dict[str, Any], prefix: str = "") -> Iterable[str]:
+def differing(expected: dict[str, Any], got: dict[str, Any], prefix: str = "") -> Iterable[str]:
     """Dotted names of the entries in which two nested settings differ."""
     for key in expected.keys() | got.keys():
         left, right = expected.get(key), got.get(key)
         if isinstance(left, dict) and isinstance(right, dict):
-            yield from _differing(left, right, f"{prefix}{key}.")
+            yield from differing(left, right, f"{prefix}{key}.")
         elif left != right or (key in expected) != (key in got):
             yield f"{prefix}{key}"
 

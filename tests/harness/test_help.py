@@ -9,6 +9,7 @@ import pytest
 #: command -> what its help must not wait for, and words of it
 COMMANDS = {
     "run": ({"torch"}, ["--optimizer"]),
+    "compare": ({"matplotlib", "scipy", "torch", "numpy"}, ["RESULTS", "--baseline"]),
     "plot": ({"matplotlib", "seaborn", "torch", "numpy"}, ["RESULTS"]),
     "prepare": ({"torch", "torchvision", "tensorflow"}, ["--nasbench"]),
     "tabulate": ({"torch", "numpy", "sklearn"}, ["--learning-rate", "write-only"]),

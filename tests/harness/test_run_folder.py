@@ -9,12 +9,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.run_folder import RunFolder, RunFolderError, find_runs, run_path, write_atomically
+from harness.run_folder import RunFolder, RunFolderError, find_folders, find_runs, run_path, write_atomically
 
 
 def new_run(path: Path, lines: int = 0, **config: object) -> RunFolder:
@@ -225,8 +226,52 @@ def test_a_folder_that_recorded_nothing_is_no_run(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match="nowhere: no such folder"):
-        find_runs(tmp_path / "nowhere")
+    for find in (find_runs, find_folders):
+        with pytest.raises(RunFolderError, match="nowhere: no such folder"):
+            find(tmp_path / "nowhere")
+
+
+def test_one_bad_folder_hides_no_other(tmp_path: Path) -> None:
+    """Torn, half made and strange ones are found with the whole ones, in order, and what holds no run is told apart."""
+    method = tmp_path / "digits" / "space1" / "darts"
+    for seed in (10, 2):
+        new_run(method / f"seed{seed}", lines=1)
+    for name, content in (("seed3/epochs.jsonl", "?"), ("seed4/config.json", "{"), ("seed5/.lock", ""), ("old/x", "")):
+        (method / name).parent.mkdir()
+        (method / name).write_text(content)
+    (tmp_path / "config.json").write_text("[]")
+    for written in ("notes/2026/plan.txt", "figures/a.png", "statistics/a.csv", ".cache/b", "digits/readme.txt"):
+        (tmp_path / written).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / written).touch()
+    (method / "seed2" / "extra").mkdir()
+    (method / "seed2" / "extra" / "notes.txt").touch()
+    found, foreign = find_folders(tmp_path)
+    assert [run.path for run in found] == [tmp_path, *(method / f"seed{seed}" for seed in (2, 3, 4, 5, 10))]
+    assert foreign == [method / "old", tmp_path / "notes"]
+
+
+def test_where_there_is_no_run_all_folders_with_files_are_told(tmp_path: Path) -> None:
+    (tmp_path / "notes" / "old").mkdir(parents=True)
+    (tmp_path / "notes" / "old" / "plan.txt").touch()
+    (tmp_path / "readme.txt").touch()
+    assert find_folders(tmp_path) == ([], [tmp_path / "notes"])
+
+
+def test_a_folder_that_cannot_be_opened_is_no_run_and_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_run(tmp_path / "seed0", lines=1)
+    (tmp_path / "closed").mkdir()
+    scan = os.scandir
+
+    def refuse(path: str) -> Any:
+        if path.endswith("closed"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found, foreign = find_folders(tmp_path)
+    assert ([run.path.name for run in found], foreign) == (["seed0"], [tmp_path / "closed"])
 
 
 @pytest.mark.parametrize("seed", [None, "3", True])
