@@ -85,6 +85,7 @@ class Search:
             randomness=self.randomness,
             device=training.device,
             dtype=training.dtype,
+            batch_size=config.data.batch_size,
         )
 
     def run(

@@ -29,6 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from optimizers.config import OptimizerConfig
+from optimizers.drop_path import DropPath
 from optimizers.perturbation import Perturbation
 from optimizers.randomness import Randomness
 from optimizers.unrolled import unrolled_gradient
@@ -73,6 +74,7 @@ class Optimizer:
         randomness: source of everything random.
         device: where weights and alphas live.
         dtype: their floating-point type.
+        batch_size: images in a batch at most, for what is drawn image by image.
 
     Attributes:
         weights: the supernet's weights, trained by the weight step.
@@ -101,9 +103,10 @@ class Optimizer:
         randomness: Randomness,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        batch_size: int = 96,
     ) -> None:
         self.supernet, self.config = supernet, config
-        self.epochs, self.steps = epochs, steps
+        self.epochs, self.steps, self.batch_size = epochs, steps, batch_size
         self.randomness = randomness
         self.device, self.dtype = torch.device(device), dtype
         self.epoch = self.epochs_begun = self.index = 0
@@ -113,6 +116,8 @@ class Optimizer:
         self.perturbation = Perturbation(config.perturbation, epochs)
         self.epsilon = 0.0
         self.noise: list[Tensor] = []
+        self.drop_path = DropPath(config.drop_path, epochs)
+        self.path_factors: Tensor | None = None
         self.weight_optimizer = torch.optim.SGD(
             self.weights.parameters.values(),
             lr=config.weights.learning_rate,
@@ -244,6 +249,10 @@ class Optimizer:
             shapes = self.supernet.space.row_shapes
             draws = self.perturbation.draw(shapes, math.prod(mixtures), generator, self.dtype)
             self.noise = [draw.view(*mixtures, *draw.shape[1:]).to(self.device) for draw in draws]
+        if self.config.drop_path.probability:
+            shape = (self.steps, self.supernet.config.cells, self.supernet.space.blocks, self.batch_size)
+            generator = self.randomness.generator("drop path", epoch)
+            self.path_factors = self.drop_path.draw(shape, epoch, generator, self.dtype).to(self.device)
 
     def step(self, index: int, training: Batch, validation: Batch) -> StepResult:
         """Move the alphas on a validation batch, then the weights on a training batch."""
@@ -263,7 +272,14 @@ class Optimizer:
         """One step of SGD on the weights."""
         mixture = self.weight_mixture(index, training)
         skips = self.skips_operations
-        logits = self.supernet(self.weights, mixture, training.images, training=True, skip_zeros=skips)
+        logits = self.supernet(
+            self.weights,
+            mixture,
+            training.images,
+            training=True,
+            skip_zeros=skips,
+            path_factors=None if self.path_factors is None else self.path_factors[index, ..., : len(training.labels)],
+        )
         loss = F.cross_entropy(logits, training.labels)
         config, parameters = self.config.weights, list(self.weights.parameters.values())
         gradients = torch.autograd.grad(

@@ -110,9 +110,22 @@ class PerturbationConfig:
 
 
 @dataclass(frozen=True)
+class DropPathConfig:
+    """What the weight step drops, `optimizers.drop_path` (R-DARTS(DP), Zela et al. 2020a)."""
+
+    probability: float = 0.0
+    """That of the last epoch, to which it rises linearly from 0 in the first; 0 for none."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability < 1:
+            raise ValueError("expected a probability from 0 to less than 1")
+
+
+@dataclass(frozen=True)
 class OptimizerConfig:
     """All settings of a differentiable method."""
 
     weights: WeightConfig = field(default_factory=WeightConfig)
     alphas: AlphaConfig = field(default_factory=AlphaConfig)
     perturbation: PerturbationConfig = field(default_factory=PerturbationConfig)
+    drop_path: DropPathConfig = field(default_factory=DropPathConfig)

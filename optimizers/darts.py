@@ -23,3 +23,21 @@ register_preset(
     {"alphas.unrolled": True},  # optimizers/darts/train_search.py, --unrolled
     "second-order DARTS (Liu et al. 2019, equation 7)",
 )
+
+# The regularised DARTS that section 5.5 and figure 3 compare with (appendix 7.1): settings that any method can carry.
+
+register_preset(
+    "r_darts_l2",
+    Darts,
+    {"weights.weight_decay": 9e-4},  # of the grid, the best by validation error in RobustDARTS's search logs
+    "DARTS with more weight decay (Zela et al. 2020a)",
+    companions=False,
+)
+
+register_preset(
+    "r_darts_dp",
+    Darts,
+    {"drop_path.probability": 0.2},  # RobustDARTS src/search/args.py:49
+    "DARTS with scheduled drop-path (Zela et al. 2020a)",
+    companions=False,
+)

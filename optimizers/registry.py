@@ -76,6 +76,7 @@ def register_preset(
     summary: str,
     *,
     perturbed: str | None = None,
+    companions: bool = True,
 ) -> None:
     """Make a class with other settings known by a name, and by others with each perturbation.
 
@@ -85,12 +86,13 @@ def register_preset(
         settings: values that differ from the class's defaults, by dotted key; the network's are allowed.
         summary: one line with the source.
         perturbed: what the names with a perturbation start with, if not with `name`.
+        companions: whether there are such names, where the class relaxes.
 
     Raises:
         ValueError: a name is taken; nothing is registered then.
     """
     methods = [Method(name, optimizer_class, summary, dict(settings))]
-    if optimizer_class.relaxes and "perturbation.kind" not in settings:
+    if companions and optimizer_class.relaxes and "perturbation.kind" not in settings:
         for suffix, (kind, words) in PERTURBATIONS.items():
             with_kind = {**settings, "perturbation.kind": kind}
             methods.append(Method(f"{perturbed or name}_{suffix}", optimizer_class, f"{name} {words}", with_kind))
