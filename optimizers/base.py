@@ -30,6 +30,7 @@ from torch import Tensor
 
 from optimizers.config import OptimizerConfig
 from optimizers.drop_path import DropPath
+from optimizers.hessian_penalty import HessianPenalty
 from optimizers.perturbation import Perturbation
 from optimizers.randomness import Randomness
 from optimizers.unrolled import unrolled_gradient
@@ -116,6 +117,8 @@ class Optimizer:
         self.perturbation = Perturbation(config.perturbation, epochs)
         self.epsilon = 0.0
         self.noise: list[Tensor] = []
+        self.hessian_penalty = HessianPenalty(config.hessian_penalty)
+        self.directions: list[Tensor] = []
         self.drop_path = DropPath(config.drop_path, epochs)
         self.path_factors: Tensor | None = None
         self.weight_optimizer = torch.optim.SGD(
@@ -183,11 +186,17 @@ class Optimizer:
         return self.loss(self.weights.frozen(), mixture, batch, update_statistics=update_statistics)
 
     def architecture_gradient(self, training: Batch, validation: Batch) -> list[Tensor]:
-        """Gradient for each alpha, of the validation loss at the present weights or at those one step ahead."""
+        """Gradient for each alpha, of the validation loss at the present weights or at those one step ahead, and of a
+        penalty on the Hessian."""
         if self.config.alphas.unrolled:
-            return unrolled_gradient(self, training, validation)
-        loss = self.loss(self.weights.frozen(), self.mixture("architecture", self.index), validation)
-        return list(torch.autograd.grad(loss, self.alphas))
+            gradients = unrolled_gradient(self, training, validation)
+        else:
+            loss = self.loss(self.weights.frozen(), self.mixture("architecture", self.index), validation)
+            gradients = list(torch.autograd.grad(loss, self.alphas))
+        if not self.config.hessian_penalty.coefficient:
+            return gradients
+        penalty = self.hessian_penalty.gradient(self, validation)
+        return [gradient + more for gradient, more in zip(gradients, penalty, strict=True)]
 
     def weight_mixture(self, index: int, training: Batch) -> Mixture:
         """What the weight step of this epoch's step `index` multiplies: the mixture, perturbed."""
@@ -249,6 +258,10 @@ class Optimizer:
             shapes = self.supernet.space.row_shapes
             draws = self.perturbation.draw(shapes, math.prod(mixtures), generator, self.dtype)
             self.noise = [draw.view(*mixtures, *draw.shape[1:]).to(self.device) for draw in draws]
+        if self.config.hessian_penalty.coefficient:
+            generator = self.randomness.generator("hessian penalty", epoch)
+            draws = self.hessian_penalty.draw(self.supernet.space.row_shapes, self.steps, generator, self.dtype)
+            self.directions = [draw.to(self.device) for draw in draws]
         if self.config.drop_path.probability:
             shape = (self.steps, self.supernet.config.cells, self.supernet.space.blocks, self.batch_size)
             generator = self.randomness.generator("drop path", epoch)

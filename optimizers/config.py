@@ -110,6 +110,25 @@ class PerturbationConfig:
 
 
 @dataclass(frozen=True)
+class HessianPenaltyConfig:
+    """An explicit penalty on curvature in the alpha step, `optimizers.hessian_penalty` (section 4, figure 3). The paper
+    names neither coefficient nor directions nor step; all three are ours."""
+
+    coefficient: float = 0.0
+    """Weight of the squared Frobenius norm of the Hessian, as estimated, beside the validation loss; 0 for none."""
+
+    directions: int = 1
+    """Random directions of each alpha step; every one costs two more passes, differentiated twice."""
+
+    step: float = 0.1
+    """How far each alpha is moved, up and down, for the finite difference."""
+
+    def __post_init__(self) -> None:
+        if self.coefficient < 0 or self.directions < 1 or self.step <= 0:
+            raise ValueError("expected a coefficient of at least 0, 1 direction or more, and a step above 0")
+
+
+@dataclass(frozen=True)
 class DropPathConfig:
     """What the weight step drops, `optimizers.drop_path` (R-DARTS(DP), Zela et al. 2020a)."""
 
@@ -128,4 +147,5 @@ class OptimizerConfig:
     weights: WeightConfig = field(default_factory=WeightConfig)
     alphas: AlphaConfig = field(default_factory=AlphaConfig)
     perturbation: PerturbationConfig = field(default_factory=PerturbationConfig)
+    hessian_penalty: HessianPenaltyConfig = field(default_factory=HessianPenaltyConfig)
     drop_path: DropPathConfig = field(default_factory=DropPathConfig)

@@ -27,6 +27,14 @@ register_preset(
 # The regularised DARTS that section 5.5 and figure 3 compare with (appendix 7.1): settings that any method can carry.
 
 register_preset(
+    "hessian_reg",
+    Darts,
+    {"hessian_penalty.coefficient": 0.03},  # ours, see docs/faithfulness.md
+    "DARTS with a penalty on a finite difference of the Hessian (Chen & Hsieh 2020, section 4)",
+    companions=False,
+)
+
+register_preset(
     "r_darts_l2",
     Darts,
     {"weights.weight_decay": 9e-4},  # of the grid, the best by validation error in RobustDARTS's search logs
