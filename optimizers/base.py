@@ -30,6 +30,7 @@ from torch import Tensor
 
 from optimizers.config import OptimizerConfig
 from optimizers.drop_path import DropPath
+from optimizers.early_stopping import EarlyStopping
 from optimizers.hessian_penalty import HessianPenalty
 from optimizers.perturbation import Perturbation
 from optimizers.randomness import Randomness
@@ -119,6 +120,7 @@ class Optimizer:
         self.noise: list[Tensor] = []
         self.hessian_penalty = HessianPenalty(config.hessian_penalty)
         self.directions: list[Tensor] = []
+        self.early_stopping = EarlyStopping(config.early_stopping, epochs)
         self.drop_path = DropPath(config.drop_path, epochs)
         self.path_factors: Tensor | None = None
         self.weight_optimizer = torch.optim.SGD(
@@ -346,6 +348,7 @@ class Optimizer:
             "alphas": [alpha.detach() for alpha in self.alphas],
             "weight_optimizer": self.weight_optimizer.state_dict(),
             "alpha_optimizer": self.alpha_optimizer.state_dict(),
+            "early_stopping": self.early_stopping.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -367,6 +370,8 @@ class Optimizer:
                 alpha.copy_(saved)
         self.weight_optimizer.load_state_dict(state["weight_optimizer"])
         self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
+        if "early_stopping" in state:  # otherwise from a version without it
+            self.early_stopping.load_state_dict(state["early_stopping"])
 
     def _on_device(self, weights: Weights) -> Weights:
         parameters = {n: t.detach().to(self.device).requires_grad_() for n, t in weights.parameters.items()}

@@ -129,6 +129,35 @@ class HessianPenaltyConfig:
 
 
 @dataclass(frozen=True)
+class EarlyStoppingConfig:
+    """When curvature ends a search, `optimizers.early_stopping` (DARTS-ES, Zela et al. 2020a; defaults from RobustDARTS
+    `src/search/args.py:61-64`)."""
+
+    enabled: bool = False
+    """Whether the largest eigenvalue is watched at all."""
+
+    window: int = 5
+    """Measurements in a local mean."""
+
+    ratio: float = 1.3
+    """The search stops once a local mean is more than so many times the earlier one."""
+
+    look_back: int = 4
+    """How many measurements earlier that one is."""
+
+    start_epoch: int = 10
+    """First epoch whose cell may be returned. The published code counts epochs from 0, so that its 10 is line 11."""
+
+    every: int = 1
+    """Epochs between measurements: 1 as in the paper's text, which smooths over 5 epochs; the published scripts take 2,
+    in searches of 50 epochs (`scripts/DARTS-ADA_search.sh`)."""
+
+    def __post_init__(self) -> None:
+        if min(self.window, self.look_back, self.every) < 1 or self.start_epoch < 0 or self.ratio <= 0:
+            raise ValueError("expected window, look_back and every from 1, start_epoch from 0, and a ratio above 0")
+
+
+@dataclass(frozen=True)
 class DropPathConfig:
     """What the weight step drops, `optimizers.drop_path` (R-DARTS(DP), Zela et al. 2020a)."""
 
@@ -148,4 +177,5 @@ class OptimizerConfig:
     alphas: AlphaConfig = field(default_factory=AlphaConfig)
     perturbation: PerturbationConfig = field(default_factory=PerturbationConfig)
     hessian_penalty: HessianPenaltyConfig = field(default_factory=HessianPenaltyConfig)
+    early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
     drop_path: DropPathConfig = field(default_factory=DropPathConfig)

@@ -35,6 +35,14 @@ register_preset(
 )
 
 register_preset(
+    "darts_es",
+    Darts,
+    {"early_stopping.enabled": True},  # RobustDARTS src/search/args.py:61-64 has the other settings
+    "DARTS, stopped early where the Hessian's largest eigenvalue grows (Zela et al. 2020a)",
+    companions=False,
+)
+
+register_preset(
     "r_darts_l2",
     Darts,
     {"weights.weight_decay": 9e-4},  # of the grid, the best by validation error in RobustDARTS's search logs
