@@ -30,7 +30,7 @@ from harness import __version__
 from harness.benchmarks import Benchmark, flattened, get_benchmark
 from harness.errors import EXIT_USER_ERROR, UserError
 from harness.progress import Progress
-from harness.run_folder import CONFIG, ENVIRONMENT, EPOCHS, Line, RunFolder, RunFolderError, run_path
+from harness.run_folder import CONFIG, ENVIRONMENT, EPOCHS, Line, RunFolder, RunFolderError, differing_keys, run_path
 from harness.settings import SearchConfig, resolve
 from optimizers.registry import Method, get_method
 from spaces.search_space import get_space
@@ -216,9 +216,9 @@ def _state(seed: _Seed) -> str:
 def _check_same(found: Mapping[str, Any], seed: _Seed) -> None:
     wanted = json.loads(json.dumps(seed.record))
     # How many threads a run has decides its last bits, not what it is; a resumed run keeps the number it started with.
-    ours, theirs = (flattened({k: v for k, v in record.items() if k != "threads"}) for record in (wanted, found))
-    if differing := [key for key in ours | theirs if ours.get(key) != theirs.get(key)]:
-        first = differing[0]
+    differing = [key for key in differing_keys(wanted, found) if key != "threads"]
+    if differing:
+        ours, theirs, first = flattened(wanted), flattened(found), differing[0]
         more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
         raise UserError(
             f"{seed.path}: holds a run with {first} = {theirs.get(first)!r}, asked for is {ours.get(first)!r}{more}; "
@@ -409,6 +409,8 @@ def _summary(seed: _Seed) -> str:
         return f"seed {seed.seed}: no epoch finished, {seed.path}"
     last = trained[-1]
     text = f"seed {seed.seed}: epoch {last['epoch']}, cell {last['cell']}, test error {_percent(last['test_error'])}"
+    if "stopped_after" in last:
+        text += f", of epoch {last['returned_epoch']} (stopped early after epoch {last['stopped_after']})"
     judged = [line for line in trained if line["valid_error"] is not None]
     if judged:
         best = min(judged, key=lambda line: line["valid_error"])

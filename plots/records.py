@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scipy.special import stdtrit
 
 from harness.errors import UserError
-from harness.run_folder import Line, RunFolder, RunFolderError, find_runs
+from harness.run_folder import Line, RunFolder, RunFolderError, differing_keys, find_runs
 
 Array = npt.NDArray[np.float64]
 
@@ -336,7 +336,9 @@ def _agree(first: RunFolder, second: RunFolder, what: str, expected: object, got
     if expected == got:
         return
     if isinstance(expected, dict) and isinstance(got, dict):
-        names = sorted(_differing(expected, got))
+        names = sorted(differing_keys(expected, got))
+        if not names:
+            return
         difference = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     else:
         difference = f"{expected!r} and {got!r}"
@@ -344,16 +346,6 @@ def _agree(first: RunFolder, second: RunFolder, what: str, expected: object, got
         f"{first.path} and {second.path} differ in {what} ({difference}), so they cannot share a figure; "
         "draw each from its own folder"
     )
-
-
-def _differing(expected: dict[str, Any], got: dict[str, Any], prefix: str = "") -> Iterable[str]:
-    """Dotted names of the entries in which two nested settings differ."""
-    for key in expected.keys() | got.keys():
-        left, right = expected.get(key), got.get(key)
-        if isinstance(left, dict) and isinstance(right, dict):
-            yield from _differing(left, right, f"{prefix}{key}.")
-        elif left != right or (key in expected) != (key in got):
-            yield f"{prefix}{key}"
 
 
 def _number(value: float) -> str:

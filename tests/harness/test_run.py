@@ -156,6 +156,22 @@ def test_changed_settings_without_a_name_get_one_of_their_own(
     assert folder("weights.momentum=0.7") != first
 
 
+PUBLISHED = Path(__file__).parents[2] / "results" / "published" / "demo"
+
+
+@pytest.mark.parametrize("optimizer", ["darts", "sdarts_rs", "sdarts_adv"])
+def test_published_runs_are_still_what_the_same_command_asks_for(
+    optimizer: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not PUBLISHED.exists():
+        pytest.skip("needs results/published/demo, which a checkout has and a wheel does not")
+    arguments = ["--bench", "digits", "--space", "1", "--optimizer", optimizer, "--seeds", "6", "--dry-run"]
+    assert run.main([*arguments, "--results", str(PUBLISHED)]) == 0
+    out = capsys.readouterr().out
+    assert out.count("finished before (100 epochs), skipped") == 6
+    assert f"would run 0 of 6 seeds of {optimizer} on digits" in out
+
+
 def test_seeds_are_a_number_or_a_list() -> None:
     assert parse_seeds("6") == [0, 1, 2, 3, 4, 5]
     assert parse_seeds("3,5,7") == [3, 5, 7]
