@@ -48,6 +48,7 @@ register_preset(
     {"weights.weight_decay": 9e-4},  # of the grid, the best by validation error in RobustDARTS's search logs
     "DARTS with more weight decay (Zela et al. 2020a)",
     companions=False,
+    grid=("weights.weight_decay", (3e-4, 9e-4, 27e-4, 81e-4, 243e-4)),  # RobustDARTS scripts/start_search.sh:5
 )
 
 register_preset(
@@ -56,4 +57,5 @@ register_preset(
     {"drop_path.probability": 0.2},  # RobustDARTS src/search/args.py:49
     "DARTS with scheduled drop-path (Zela et al. 2020a)",
     companions=False,
+    grid=("drop_path.probability", (0.0, 0.2, 0.4, 0.6)),  # RobustDARTS scripts/start_search.sh:6
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import run
+from harness import choose, run
 from harness.errors import UserError, run_command
 from harness.run import parse_seeds
 from harness.run_folder import RunFolder
@@ -156,6 +156,39 @@ def test_changed_settings_without_a_name_get_one_of_their_own(
     assert folder("weights.momentum=0.7") != first
 
 
+def test_a_grid_runs_a_variant_for_each_value_and_one_is_chosen_by_the_supernet(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = command(tmp_path, "--optimizer", "r_darts_l2", "--seeds", "1")
+    at = arguments.index("--name")
+    arguments = [*arguments[:at], *arguments[at + 2 :]]
+    assert run.main([*arguments, "--grid", "weights.weight_decay=0.0009,0.5", "--epochs", "1"]) == 0
+    accuracies = {}
+    for value in ("0.0009", "0.5"):
+        folder = RunFolder(seed_folder(tmp_path, 0, f"r_darts_l2@{value}"))
+        assert folder.config()["settings"]["weights"]["weight_decay"] == float(value)
+        accuracies[value] = folder.epochs()[-1]["supernet_valid_accuracy"]
+    capsys.readouterr()
+    assert choose.main([str(tmp_path)]) == 0
+    best = max(accuracies, key=lambda value: accuracies[value])
+    assert f"seed 0: r_darts_l2@{best}, " in capsys.readouterr().out
+
+
+def test_the_authors_grid_is_a_preset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for optimizer, key, values in (
+        ("r_darts_l2", "weights.weight_decay", ["0.0003", "0.0009", "0.0027", "0.0081", "0.0243"]),
+        ("r_darts_dp", "drop_path.probability", ["0", "0.2", "0.4", "0.6"]),
+    ):
+        arguments = command(tmp_path, "--optimizer", optimizer, "--seeds", "2", "--grid", "--dry-run")
+        assert run.main(arguments) == 0
+        out = capsys.readouterr().out
+        section, name = key.split(".")
+        for value in values:
+            assert f"would run 2 of 2 seeds of {optimizer}@tiny-{value} on digits" in out
+        configurations = [json.loads("{" + part.partition("\n}")[0] + "}") for part in out.split("\n{")[1:]]
+        assert [one[section][name] for one in configurations] == [float(value) for value in values]
+
+
 PUBLISHED = Path(__file__).parents[2] / "results" / "published" / "demo"
 
 
@@ -199,6 +232,13 @@ BAD = [
     (["--set", "network.cells=0"], "expected at least 1 of network.cells"),
     (["--set", "network.partial_channels=3"], "expected network.channels (8) to be a multiple of"),
     (["--frobnicate"], "--frobnicate"),
+    (["--grid"], "--grid: darts has no grid of its own, r_darts_l2 and r_darts_dp have"),
+    (["--grid", "--optimizer", "dart"], "unknown optimizer 'dart'"),
+    (["--grid", "weights.weight_decay"], "--grid: expected KEY=VALUE,VALUE,..."),
+    (["--grid", "weights.weight_decay=0.1"], "--grid: expected KEY=VALUE,VALUE,..."),
+    (["--grid", "weights.weight_decay=0.1,0.1"], "--grid: expected KEY=VALUE,VALUE,..."),
+    (["--grid", "drop_path.probability=0,2"], "drop_path.probability: expected a probability from 0 to less than 1"),
+    (["--grid", "drop_path.probability=0,.2", "--set", "drop_path.probability=0"], "--grid and --set both give"),
 ]
 
 
@@ -265,5 +305,6 @@ def test_lists_print_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert run.main(["--bench", "list"]) == 0
     out = capsys.readouterr().out
     methods = ("darts", "sdarts_rs", "sdarts_adv", "darts_2nd_gauss", "gdas_rs", "nasp_adv", "pc_darts_rs")
-    for name in (*methods, "nb101", "digits"):
+    regularised = ("hessian_reg", "darts_es", "r_darts_l2", "r_darts_dp")
+    for name in (*methods, *regularised, "nb101", "digits"):
         assert f"\n{name} " in f"\n{out}"
