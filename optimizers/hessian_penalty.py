@@ -45,9 +45,12 @@ class HessianPenalty:
         size = (steps, self.config.directions)
         return [torch.randint(2, (*size, *shape), generator=generator).to(dtype) * 2 - 1 for shape in shapes]
 
-    def gradient(self, optimizer: Optimizer, validation: Batch) -> Sequence[Tensor]:
-        """That of the penalty, for each alpha, in the directions drawn for the optimizer's present step."""
-        directions = [draw[optimizer.index] for draw in optimizer.directions]
+    def gradient(self, optimizer: Optimizer, validation: Batch, directions: Sequence[Tensor]) -> Sequence[Tensor]:
+        """That of the penalty, for each alpha.
+
+        Args:
+            directions: those drawn for the optimizer's present step, a tensor `[directions, *shape]` for each alpha.
+        """
         penalty = self.config.coefficient * self.curvature(optimizer, validation, directions)
         return torch.autograd.grad(penalty, optimizer.alphas, materialize_grads=True)
 
@@ -55,9 +58,6 @@ class HessianPenalty:
         """The mean of the squared differences, 0-dimensional, differentiable in the alphas.
 
         Its forward passes leave the running statistics alone.
-
-        Args:
-            directions: a tensor `[directions, *shape]` for each alpha.
         """
         step = self.config.step
         squares: list[Tensor] = []
