@@ -30,7 +30,7 @@ from harness import __version__
 from harness.benchmarks import Benchmark, flattened, get_benchmark
 from harness.errors import EXIT_USER_ERROR, UserError
 from harness.progress import Progress
-from harness.run_folder import CONFIG, ENVIRONMENT, EPOCHS, Line, RunFolder, RunFolderError, differing_keys, run_path
+from harness.run_folder import CONFIG, ENVIRONMENT, EPOCHS, Line, RunFolder, RunFolderError, run_path
 from harness.settings import SearchConfig, resolve
 from optimizers.registry import Method, get_method
 from spaces.search_space import get_space
@@ -244,14 +244,23 @@ def _state(seed: _Seed) -> str:
 def _check_same(found: Mapping[str, Any], seed: _Seed) -> None:
     wanted = json.loads(json.dumps(seed.record))
     # How many threads a run has decides its last bits, not what it is; a resumed run keeps the number it started with.
-    differing = [key for key in differing_keys(wanted, found) if key != "threads"]
-    if differing:
-        ours, theirs, first = flattened(wanted), flattened(found), differing[0]
+    records = (wanted, _with_later_settings(found, seed.config))
+    ours, theirs = (flattened({k: v for k, v in record.items() if k != "threads"}) for record in records)
+    if differing := [key for key in ours | theirs if ours.get(key) != theirs.get(key)]:
+        first = differing[0]
         more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
         raise UserError(
             f"{seed.path}: holds a run with {first} = {theirs.get(first)!r}, asked for is {ours.get(first)!r}{more}; "
             "give this one a --name or other --results"
         )
+
+
+def _with_later_settings(found: Mapping[str, Any], config: SearchConfig) -> dict[str, Any]:
+    """A record in which settings that came after it have their defaults, under which it is what it was."""
+    defaults = SearchConfig(method=type(config.method)()).to_json()
+    settings = found.get("settings", {})
+    merged = {section: {**fields, **settings.get(section, {})} for section, fields in defaults.items()}
+    return {**found, "settings": {**settings, **merged}}
 
 
 def _check_writable(results: Path) -> None:

@@ -16,7 +16,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -177,28 +177,6 @@ def find_runs(results: Path) -> list[RunFolder]:
     if not found:
         raise RunFolderError(f"{results}: no finished or running search here; make one with `python -m harness.run`")
     return sorted(found, key=lambda run: (run.path.parent, _integer(run, "seed"), run.path))
-
-
-def differing_keys(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[str]:
-    """Dotted keys in which two configurations, or parts of them, differ.
-
-    A section that only one has came with a later version than the other's. That is no difference as long as the section
-    is switched off, as its first field says (`drop_path.probability` 0, `early_stopping.enabled` false).
-    """
-    found: list[str] = []
-    for key in dict.fromkeys([*left, *right]):
-        first, second = left.get(key), right.get(key)
-        if isinstance(first, dict) and isinstance(second, dict):
-            found += [f"{key}.{inner}" for inner in differing_keys(first, second)]
-        elif (key in left) != (key in right):
-            found += [] if _is_off(first or second) else [key]
-        elif first != second:
-            found.append(key)
-    return found
-
-
-def _is_off(section: object) -> bool:
-    return isinstance(section, dict) and not next(iter(section.values()), False)
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scipy.special import stdtrit
 
 from harness.errors import UserError
-from harness.run_folder import Line, RunFolder, RunFolderError, differing_keys, find_runs
+from harness.run_folder import Line, RunFolder, RunFolderError, find_runs
 
 Array = npt.NDArray[np.float64]
 
@@ -333,19 +333,30 @@ def _table_identity(config: dict[str, Any]) -> str:
 
 
 def _agree(first: RunFolder, second: RunFolder, what: str, expected: object, got: object) -> None:
-    if expected == got:
-        return
     if isinstance(expected, dict) and isinstance(got, dict):
-        names = sorted(differing_keys(expected, got))
-        if not names:
-            return
+        names = sorted(_differing(expected, got))
         difference = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     else:
-        difference = f"{expected!r} and {got!r}"
-    raise UserError(
-        f"{first.path} and {second.path} differ in {what} ({difference}), so they cannot share a figure; "
-        "draw each from its own folder"
-    )
+        difference = "" if expected == got else f"{expected!r} and {got!r}"
+    if difference:
+        raise UserError(
+            f"{first.path} and {second.path} differ in {what} ({difference}), so they cannot share a figure; "
+            "draw each from its own folder"
+        )
+
+
+def _differing(expected: dict[str, Any], got: dict[str, Any], prefix: str = "") -> Iterable[str]:
+    """Dotted names of the entries in which two nested settings differ.
+
+    One that only one of them has came with a later version. Runs of the same name then have it at its default, unless
+    a user gave two configurations one `--name`.
+    """
+    for key in expected.keys() & got.keys():
+        left, right = expected[key], got[key]
+        if isinstance(left, dict) and isinstance(right, dict):
+            yield from _differing(left, right, f"{prefix}{key}.")
+        elif left != right:
+            yield f"{prefix}{key}"
 
 
 def _number(value: float) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -89,6 +90,17 @@ def test_a_folder_of_another_configuration_is_refused(changed: list[str], messag
     with pytest.raises(UserError, match=message):
         run.main(command(finished, "--optimizer", "darts", "--seeds", "1", *changed))
     assert (seed_folder(finished, 0) / "epochs.jsonl").read_bytes() == before
+
+
+def test_a_record_from_before_a_setting_is_one_at_its_default(finished: Path, tmp_path: Path) -> None:
+    folder = seed_folder(tmp_path, 0)
+    shutil.copytree(seed_folder(finished, 0), folder)
+    older = json.loads((folder / "config.json").read_text())
+    del older["settings"]["drop_path"], older["settings"]["weights"]["skip_unused"]
+    (folder / "config.json").write_text(json.dumps(older))
+    assert run.main(command(tmp_path, "--optimizer", "darts", "--seeds", "1")) == 0
+    with pytest.raises(UserError, match=r"settings\.drop_path\.probability = 0\.0, asked for is 0\.2"):
+        run.main(command(tmp_path, "--optimizer", "darts", "--seeds", "1", "--set", "drop_path.probability=0.2"))
 
 
 def test_a_half_done_seed_goes_on(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.run_folder import RunFolder, RunFolderError, differing_keys, find_runs, run_path, write_atomically
+from harness.run_folder import RunFolder, RunFolderError, find_runs, run_path, write_atomically
 
 
 def new_run(path: Path, lines: int = 0, **config: object) -> RunFolder:
@@ -261,23 +261,6 @@ def test_an_atomic_write_that_fails_keeps_the_old_content_and_no_rest(
             write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_configurations_differ_in_the_keys_whose_values_do() -> None:
-    left = {"seed": 0, "settings": {"weights": {"momentum": 0.9, "decay": 0.1}, "data": {"flip": True}}}
-    assert differing_keys(left, left) == []
-    assert differing_keys(left, {**left, "seed": 1}) == ["seed"]
-    assert differing_keys(left, {"settings": left["settings"]}) == ["seed"]
-    changed = {"seed": 0, "settings": {"weights": {"momentum": 0.5, "decay": 0.1, "nesterov": True}}}
-    assert differing_keys(left, changed) == ["settings.weights.momentum", "settings.weights.nesterov", "settings.data"]
-
-
-@pytest.mark.parametrize("switch", [0.0, False, 0.2, True, "uniform"])
-def test_a_section_from_a_later_version_differs_only_where_it_is_switched_on(switch: object) -> None:
-    older: dict[str, object] = {"weights": {"momentum": 0.9}}
-    later = {**older, "drop_path": {"probability": switch, "more": 7}}
-    expected = ["drop_path"] if switch else []
-    assert differing_keys(older, later) == differing_keys(later, older) == expected
 
 
 def test_reading_runs_loads_no_other_module_of_ours() -> None:
