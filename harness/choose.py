@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import OneLineParser, UserError, run_command
+from harness.run_folder import RunFolderError
 
 if TYPE_CHECKING:
     from plots.records import Comparison, Method, Run
@@ -78,7 +79,7 @@ def _report(comparison: Comparison, optimizer: str, variants: Sequence[Method]) 
         cells = [f"seed {run.seed}: {_accuracy(run):.4f}{mark}" for run, mark in zip(runs, marks, strict=True)]
         print(f"  {variant.name:{width}}  {'  '.join(cells)}")
     for seed, (variant, run) in chosen.items():
-        print(f"seed {seed}: {variant.name}, cell {run.lines[-1]['cell']}, test error {_percent(run)}, {run.path}")
+        print(f"seed {seed}: {variant.name}, cell {run.lines[-1].get('cell')}, test error {_percent(run)}, {run.path}")
     return True
 
 
@@ -87,11 +88,14 @@ def _optimizer(method: Method) -> str:
 
 
 def _accuracy(run: Run) -> float:
-    return float(run.lines[-1]["supernet_valid_accuracy"])
+    value = run.lines[-1].get("supernet_valid_accuracy")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise RunFolderError(f"{run.path}: expected a number as supernet_valid_accuracy, got {value!r}")
+    return value
 
 
 def _percent(run: Run) -> str:
-    error = run.lines[-1]["test_error"]
+    error = run.lines[-1].get("test_error")
     return "not in the table" if error is None else f"{100 * error:.2f} %"
 
 

@@ -72,15 +72,24 @@ def grid_requests(request: Request, grid: str) -> list[Request]:
         values = [value.strip() for value in text.split(",") if value.strip()]
     else:
         key, values = _authors_grid(request.optimizer)
-    if not key or len(set(values)) != len(values) or len(values) < 2:
+    names = [_plain(value) for value in values]
+    if not key or len(set(names)) != len(names) or len(names) < 2:
         raise UserError(f"--grid: expected KEY=VALUE,VALUE,... such as drop_path.probability=0,0.2,0.4, got {grid!r}")
     if key in request.overrides:
         raise UserError(f"--grid and --set both give {key}; leave one out")
     prefix = f"{request.name}-" if request.name else ""
     return [
-        dataclasses.replace(request, name=prefix + value, overrides={**request.overrides, key: value})
-        for value in values
+        dataclasses.replace(request, name=prefix + name, overrides={**request.overrides, key: value})
+        for name, value in zip(names, values, strict=True)
     ]
+
+
+def _plain(value: str) -> str:
+    """A number as it is usually written, so that .2 and 0.20 are one variant; other text as it is."""
+    try:
+        return f"{float(value):g}"
+    except ValueError:
+        return value
 
 
 def _authors_grid(optimizer: str) -> tuple[str, list[str]]:
@@ -96,7 +105,7 @@ def _authors_grid(optimizer: str) -> tuple[str, list[str]]:
             f"--grid: {optimizer} has no grid of its own, {' and '.join(known)} have; give one as KEY=VALUE,VALUE,..."
         )
     key, values = grid
-    return key, [f"{value:g}" for value in values]
+    return key, [str(value) for value in values]
 
 
 def parse_seeds(text: str) -> list[int]:

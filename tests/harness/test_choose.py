@@ -7,7 +7,7 @@ import pytest
 
 from harness import choose
 from harness.errors import UserError
-from harness.run_folder import RunFolder, run_path
+from harness.run_folder import RunFolder, RunFolderError, run_path
 
 Write = Callable[..., Path]
 
@@ -103,6 +103,14 @@ def test_without_variants_that_finished_there_is_nothing_to_choose_among(tmp_pat
     write("r_darts_dp@0", 0, accuracy=0.5)
     write("r_darts_dp@0.2", 1, accuracy=0.5)
     with pytest.raises(UserError, match="expected at least two variants of a method with the same seed finished"):
+        choose.main([str(tmp_path)])
+
+
+def test_a_line_without_the_accuracy_is_named(tmp_path: Path, write: Write) -> None:
+    write("r_darts_dp@0", 0, accuracy=0.5)
+    folder = write("r_darts_dp@0.2", 0, accuracy=0.6, lines=EPOCHS)
+    RunFolder(folder).append({"epoch": EPOCHS, "table": "digits", "scale": "small", "supernet_valid_accuracy": None})
+    with pytest.raises(RunFolderError, match=r"r_darts_dp@0\.2/seed0: expected a number as supernet_valid_accuracy"):
         choose.main([str(tmp_path)])
 
 

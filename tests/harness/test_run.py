@@ -174,7 +174,7 @@ def test_a_grid_runs_a_variant_for_each_value_and_one_is_chosen_by_the_supernet(
     arguments = command(tmp_path, "--optimizer", "r_darts_l2", "--seeds", "1")
     at = arguments.index("--name")
     arguments = [*arguments[:at], *arguments[at + 2 :]]
-    assert run.main([*arguments, "--grid", "weights.weight_decay=0.0009,0.5", "--epochs", "1"]) == 0
+    assert run.main([*arguments, "--grid", "weights.weight_decay=9e-4,.5", "--epochs", "1"]) == 0
     accuracies = {}
     for value in ("0.0009", "0.5"):
         folder = RunFolder(seed_folder(tmp_path, 0, f"r_darts_l2@{value}"))
@@ -248,7 +248,7 @@ BAD = [
     (["--grid", "--optimizer", "dart"], "unknown optimizer 'dart'"),
     (["--grid", "weights.weight_decay"], "--grid: expected KEY=VALUE,VALUE,..."),
     (["--grid", "weights.weight_decay=0.1"], "--grid: expected KEY=VALUE,VALUE,..."),
-    (["--grid", "weights.weight_decay=0.1,0.1"], "--grid: expected KEY=VALUE,VALUE,..."),
+    (["--grid", "weights.weight_decay=0.1,.10"], "--grid: expected KEY=VALUE,VALUE,..."),
     (["--grid", "drop_path.probability=0,2"], "drop_path.probability: expected a probability from 0 to less than 1"),
     (["--grid", "drop_path.probability=0,.2", "--set", "drop_path.probability=0"], "--grid and --set both give"),
 ]
