@@ -11,6 +11,9 @@ overrides one or two hooks of this class:
     weight_mixture        what the weight step multiplies: the mixture, perturbed
     derive                which cell the alphas stand for
 
+Perturbation, Hessian penalty, early stopping and drop-path are companions that settings switch on for any method; it
+need not know of them.
+
 Randomness is drawn in `begin_epoch`, for all steps at once, from `self.randomness`; `step` draws nothing. So a search
 that is stopped and resumed, on whatever device, makes the same steps. What measuring needs (`hessian`, `evaluation`) is
 drawn by (purpose, epochs begun, forward pass) and does not depend on how often or in which order it is asked for. All
