@@ -69,7 +69,8 @@ def test_factors_are_drawn_for_every_step_by_epoch() -> None:
     (factors,), other = dropping().path_factors, dropping(epoch=8)
     assert factors.shape == (2, 3, 4, 96)
     assert not torch.equal(factors[0], factors[1])
-    assert not torch.equal(factors == 0, other.path_factors[0] == 0)
+    # The same draws would drop in an earlier epoch only what they drop later.
+    assert ((other.path_factors[0] == 0) & (factors != 0)).any()
     other.begin_epoch(9)
     assert torch.equal(factors, other.path_factors[0])
 
