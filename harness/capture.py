@@ -29,20 +29,23 @@ class Recorded(Generic[T]):
         device: where it runs.
         pool: graphs with the same pool share memory, so they must not run at once nor read each other's results; None
             for memory of its own.
+        set_up: whether all is set up, so that the first call is recorded already.
     """
 
-    def __init__(self, function: Callable[[], T], device: torch.device, pool: GraphPool | None = None) -> None:
+    def __init__(
+        self, function: Callable[[], T], device: torch.device, pool: GraphPool | None = None, *, set_up: bool = False
+    ) -> None:
         self._function = function
         self._device = device
         self._pool = pool
         self._graph: torch.cuda.CUDAGraph | None = None
         self._result: list[T] = []
-        self._calls = 0
+        self._set_up = set_up
 
     def __call__(self) -> T:
         """Do it."""
-        self._calls += 1
-        if self._device.type != "cuda" or self._calls == 1:
+        if self._device.type != "cuda" or not self._set_up:
+            self._set_up = True
             return self._function()
         if self._graph is None:
             self._graph = self._record()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from harness.capture import Recorded
 
 
 @dataclass(frozen=True)
@@ -43,16 +45,67 @@ def exact_hessian(loss: Tensor, alphas: Sequence[Tensor], *, shift_invariant: bo
     Returns:
         `[m, m]`, symmetric, the alphas flattened and in order.
     """
-    gradients = torch.autograd.grad(loss, alphas, create_graph=True)
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    gradient = _flat_gradient(loss, alphas)
+    return _from_rows(
+        lambda index: _flat_gradient(gradient[index], alphas, again=True), alphas, shift_invariant=shift_invariant
+    )
+
+
+class RecordedHessian:
+    """`exact_hessian` as two recorded functions: the gradient, and one row (`harness.capture`).
+
+    Args:
+        loss: the loss at the present weights and alphas, with a graph to the alphas that has two derivatives; what it
+            reads keeps its place.
+        alphas: as there.
+        device: where they lie.
+        shift_invariant: as there.
+    """
+
+    def __init__(
+        self, loss: Callable[[], Tensor], alphas: Sequence[Tensor], device: torch.device, *, shift_invariant: bool
+    ) -> None:
+        self._loss, self._alphas, self._shift_invariant = loss, alphas, shift_invariant
+        self._set_up = False
+        entries = sum(alpha.numel() for alpha in alphas)
+        self._direction = torch.zeros(entries, dtype=alphas[0].dtype, device=device)
+        self._gradient = Recorded(lambda: _flat_gradient(loss(), alphas), device, set_up=True)
+        # A row reads what the recorded gradient left behind: it has memory of its own, and is recorded after it.
+        self._row = Recorded(
+            lambda: _flat_gradient(self._latest @ self._direction, alphas, again=True), device, set_up=True
+        )
+        self._latest = self._direction
+
+    def __call__(self) -> Tensor:
+        """`[m, m]`, symmetric."""
+        if not self._set_up:
+            self._set_up = True
+            return exact_hessian(self._loss(), self._alphas, shift_invariant=self._shift_invariant)
+        self._latest = self._gradient()
+        return _from_rows(self._one_row, self._alphas, shift_invariant=self._shift_invariant)
+
+    def _one_row(self, index: int) -> Tensor:
+        self._direction.zero_()
+        self._direction[index] = 1
+        return self._row().clone()
+
+
+def _flat_gradient(value: Tensor, alphas: Sequence[Tensor], *, again: bool = False) -> Tensor:
+    """Gradient of a number, `[m]`: a first one that can be differentiated, or one of its entries' own."""
+    parts = torch.autograd.grad(
+        value, alphas, create_graph=not again, retain_graph=True, materialize_grads=again, allow_unused=again
+    )
+    return torch.cat([part.flatten() for part in parts])
+
+
+def _from_rows(row: Callable[[int], Tensor], alphas: Sequence[Tensor], *, shift_invariant: bool) -> Tensor:
     group_ends = _group_ends(alphas) if shift_invariant else {}
     rows: list[Tensor] = []
-    for index, entry in enumerate(flat):
+    for index in range(sum(alpha.numel() for alpha in alphas)):
         if index in group_ends:
             rows.append(-torch.stack(rows[group_ends[index] :]).sum(dim=0))
-            continue
-        parts = torch.autograd.grad(entry, alphas, retain_graph=True, materialize_grads=True)
-        rows.append(torch.cat([part.flatten() for part in parts]))
+        else:
+            rows.append(row(index))
     hessian = torch.stack(rows)
     return (hessian + hessian.T) / 2
 

@@ -23,12 +23,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from harness.errors import UserError
-from harness.hessian import Spectrum, exact_hessian, spectrum
+from harness.hessian import RecordedHessian, Spectrum, exact_hessian, spectrum
 from harness.images import Augmentation, EpochDraws, Split, draw_epoch
 from harness.run_folder import Line, RunFolder, write_atomically
-from harness.settings import SearchConfig
+from harness.settings import ComputeConfig, SearchConfig
 from harness.stepping import PlainSteps, RecordedSteps, Steps
 from harness.table import CellNotInTable, Table
 from optimizers.base import Batch, Optimizer
@@ -39,6 +40,9 @@ from spaces.search_space import SearchSpace
 from spaces.supernet import Supernet
 
 CHECKPOINT_FORMAT = 1
+
+LARGE_BATCH = 1000
+"""Images in a batch of the validation accuracy on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,12 @@ class Search:
         self.randomness = Randomness(task.seed)
         self.augmentation = Augmentation(config.data.padding, config.data.flip, config.data.cutout)
         steps = -(-training.n // config.data.batch_size)
-        supernet = Supernet(task.space, config.network, training.images.shape[1], classes)
+        on_gpu = training.device.type == "cuda"
+        if on_gpu:
+            compute_as(config.compute)
+        supernet = supernet_class(on_gpu and config.compute.fuse)(
+            task.space, config.network, training.images.shape[1], classes
+        )
         self.optimizer: Optimizer = task.method.optimizer_class(
             supernet,
             config.method,
@@ -94,8 +103,9 @@ class Search:
             dtype=training.dtype,
             batch_size=config.data.batch_size,
         )
-        records = config.compute.capture and self.optimizer.capturable and training.device.type == "cuda"
-        self.steps: Steps = (RecordedSteps if records else PlainSteps)(self.optimizer, training, validation)
+        self.records = on_gpu and config.compute.capture and self.optimizer.capturable
+        self.steps: Steps = (RecordedSteps if self.records else PlainSteps)(self.optimizer, training, validation)
+        self._recorded_hessian: tuple[Batch, RecordedHessian] | None = None
 
     def run(
         self, report: Callable[[Line], None] = lambda line: None, stopped: Callable[[], bool] = lambda: False
@@ -185,8 +195,7 @@ class Search:
         if not (optimizer.alphas and (watched or recorded)):
             return found
         with _timed(seconds, "hessian"):
-            loss = optimizer.architecture_loss(batch, update_statistics=False)
-            hessian = exact_hessian(loss, optimizer.alphas, shift_invariant=optimizer.shift_invariant)
+            hessian = self._hessian(batch)
             largest = math.inf
             if torch.isfinite(hessian).all():
                 taken = spectrum(hessian, self.task.config.method.alphas.weight_decay)
@@ -207,6 +216,28 @@ class Search:
             "returned_epoch": stop.returned,
         }
 
+    def _hessian(self, batch: Batch) -> Tensor:
+        """Second derivatives of the validation loss on a batch."""
+        optimizer = self.optimizer
+        if not self.records or optimizer.samples_mixtures:
+            loss = optimizer.architecture_loss(batch, update_statistics=False)
+            return exact_hessian(loss, optimizer.alphas, shift_invariant=optimizer.shift_invariant)
+        if self._recorded_hessian is None:
+            place = Batch(batch.images.clone(), batch.labels.clone())
+            self._recorded_hessian = (
+                place,
+                RecordedHessian(
+                    lambda: optimizer.architecture_loss(place, update_statistics=False),
+                    optimizer.alphas,
+                    optimizer.device,
+                    shift_invariant=optimizer.shift_invariant,
+                ),
+            )
+        place, hessian = self._recorded_hessian
+        place.images.copy_(batch.images)
+        place.labels.copy_(batch.labels)
+        return hessian()
+
     def _look_up(self, cell: Any) -> dict[str, Any]:
         try:
             found = self.table.query(cell)
@@ -220,18 +251,21 @@ class Search:
         folded = optimizer.evaluation_weights(last, refresh=self.task.config.validation.refresh_statistics)
         correct = torch.zeros((), dtype=torch.int64, device=self.validation.device)
         loss = torch.zeros((), dtype=torch.float64, device=self.validation.device)
+        # An image's logits do not depend on the others of its batch, so that a GPU may take more of them at once.
+        large = self.validation.device.type == "cuda" and not optimizer.samples_mixtures
+        size = LARGE_BATCH if large else None
         with torch.no_grad():
-            for index, batch in enumerate(self._validation_batches(epoch)):
+            for index, batch in enumerate(self._validation_batches(epoch, size)):
                 logits = optimizer.evaluate(folded, index, batch.images)
                 correct += (logits.argmax(dim=1) == batch.labels).sum()
                 loss += F.cross_entropy(logits, batch.labels, reduction="sum")
         return int(correct) / self.validation.n, float(loss) / self.validation.n
 
-    def _validation_batches(self, epoch: int) -> Iterator[Batch]:
+    def _validation_batches(self, epoch: int, size: int | None = None) -> Iterator[Batch]:
         """One pass over the validation split; augmented with draws of its own, as published, or plain."""
-        size = self.task.config.data.batch_size
+        size = size or self.task.config.data.batch_size
         if self.task.config.validation.augment:
-            batches = self.validation.batches(self._draws("evaluation", epoch))
+            batches = self.validation.batches(dataclasses.replace(self._draws("evaluation", epoch), batch_size=size))
         else:
             batches = self.validation.plain_batches(size)
         for images, labels in batches:
@@ -278,6 +312,21 @@ class Search:
                 "move the folder away"
             )
         return epoch
+
+
+def supernet_class(fused: bool) -> type[Supernet]:
+    """The supernet, or the one for a GPU that fuses what lies between convolutions."""
+    if not fused:
+        return Supernet
+    from spaces.fused import FusedSupernet  # Triton comes with torch for CUDA only
+
+    return FusedSupernet
+
+
+def compute_as(compute: ComputeConfig) -> None:
+    """Set the arithmetic of convolutions and products on the GPU, and the same algorithms every time."""
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = compute.precision == "tf32"
+    torch.backends.cudnn.deterministic = True
 
 
 @contextlib.contextmanager

@@ -72,8 +72,8 @@ class ComputeConfig:
     capture: bool = True
     """Whether a step is recorded in a CUDA graph and replayed, where the method allows it."""
 
-    compile: bool = False
-    """Whether the supernet's passes are compiled (`torch.compile`), which fuses what lies between convolutions."""
+    fuse: bool = True
+    """Whether what lies between a cell's convolutions runs as fused kernels (`spaces.fused`)."""
 
     precision: Literal["float32", "tf32"] = "float32"
     """Arithmetic of convolutions and matrix products: IEEE single precision, or TF32 with ten bits of mantissa."""

@@ -104,6 +104,9 @@ class Optimizer:
     per_cell: ClassVar[bool] = False
     """Whether each cell has a mixture of its own; its tensors then have a first dimension of cells."""
 
+    samples_mixtures: ClassVar[bool] = False
+    """Whether `mixture` gives another one for each validation batch, and for the Hessian of each epoch."""
+
     def __init__(
         self,
         supernet: Supernet,
@@ -197,7 +200,15 @@ class Optimizer:
         """
         return self.relax()
 
-    def loss(self, weights: Weights, mixture: Mixture, batch: Batch, *, update_statistics: bool = True) -> Tensor:
+    def loss(
+        self,
+        weights: Weights,
+        mixture: Mixture,
+        batch: Batch,
+        *,
+        update_statistics: bool = True,
+        twice_differentiable: bool = False,
+    ) -> Tensor:
         """Cross-entropy of a batch, batch norm in training mode."""
         logits = self.supernet(
             weights,
@@ -206,13 +217,15 @@ class Optimizer:
             training=True,
             update_statistics=update_statistics,
             skip_zeros=self.skips_operations,
+            twice_differentiable=twice_differentiable,
         )
         return F.cross_entropy(logits, batch.labels)
 
     def architecture_loss(self, batch: Batch, *, update_statistics: bool = True) -> Tensor:
         """Cross-entropy of a validation batch as a function of the alphas, whose second derivative is recorded."""
         mixture = self.mixture("hessian")
-        return self.loss(self.weights.frozen(), mixture, batch, update_statistics=update_statistics)
+        weights = self.weights.frozen()
+        return self.loss(weights, mixture, batch, update_statistics=update_statistics, twice_differentiable=True)
 
     def architecture_gradient(self, training: Batch, validation: Batch) -> list[Tensor]:
         """Gradient for each alpha, of the validation loss at the present weights or at those one step ahead, and of a

@@ -54,6 +54,7 @@ class Gdas(Optimizer):
 
     config_class = GdasConfig
     per_cell = True
+    samples_mixtures = True
 
     config: GdasConfig
     gumbel: dict[Purpose, list[Tensor]]

@@ -74,7 +74,8 @@ def _gradient(
     moved = [alpha + distance * part for alpha, part in zip(optimizer.alphas, direction, strict=True)]
     with _at(optimizer, moved):
         mixture = optimizer.mixture("architecture", optimizer.index)
-    loss = optimizer.loss(optimizer.weights.frozen(), mixture, validation, update_statistics=False)
+    weights = optimizer.weights.frozen()
+    loss = optimizer.loss(weights, mixture, validation, update_statistics=False, twice_differentiable=True)
     return torch.autograd.grad(loss, moved, create_graph=True)
 
 

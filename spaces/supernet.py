@@ -173,6 +173,7 @@ class Supernet:
         update_statistics: bool = True,
         skip_zeros: bool = False,
         path_factors: Tensor | None = None,
+        twice_differentiable: bool = False,
     ) -> Tensor:
         """Logits `[batch, classes]`.
 
@@ -187,15 +188,23 @@ class Supernet:
                 operations keep their statistics, and neither their weights nor their coefficients get a gradient.
             path_factors: `[cells, blocks, batch]`, what each block's output is multiplied with, image by image
                 (scheduled drop-path); None for ones.
+            twice_differentiable: whether second derivatives will be asked for, which a faster supernet may not have.
         """
         return self.after_stem(
             weights,
             mixture,
-            self.stem(weights, images, training=training, update_statistics=update_statistics),
+            self.stem(
+                weights,
+                images,
+                training=training,
+                update_statistics=update_statistics,
+                twice_differentiable=twice_differentiable,
+            ),
             training=training,
             update_statistics=update_statistics,
             skip_zeros=skip_zeros,
             path_factors=path_factors,
+            twice_differentiable=twice_differentiable,
         )
 
     def stem(
@@ -205,9 +214,10 @@ class Supernet:
         *,
         training: bool = False,
         update_statistics: bool = True,
+        twice_differentiable: bool = False,
     ) -> Tensor:
         """What no coefficient can change: the first cell's projections `[batch, 2 n C, height, width]`."""
-        layers = _Layers(weights, self.config, training, update_statistics)
+        layers = self._layers(weights, training, update_statistics, twice_differentiable)
         # A single-channel image has no layout of its own, so it is the stem's map that sets it for all that follows.
         state = layers("stem", images).contiguous(memory_format=torch.channels_last)
         for halving in self._halvings:
@@ -225,9 +235,10 @@ class Supernet:
         update_statistics: bool = True,
         skip_zeros: bool = False,
         path_factors: Tensor | None = None,
+        twice_differentiable: bool = False,
     ) -> Tensor:
         """Logits `[batch, classes]` from what `stem` gave at the same weights."""
-        layers = _Layers(weights, self.config, training, update_statistics)
+        layers = self._layers(weights, training, update_statistics, twice_differentiable)
         mixtures = mixture.of_cells(self.config.cells) if isinstance(mixture, Mixture) else mixture
         counting = _counting_operations(mixtures, skip_zeros)
         state = projections = stem
@@ -258,12 +269,18 @@ class Supernet:
         classifier = (weights.parameters["classifier.weight"].detach(), weights.parameters["classifier.bias"].detach())
         return FoldedWeights(convolutions, classifier)
 
+    def _layers(
+        self, weights: Weights | FoldedWeights, training: bool, update_statistics: bool, plain: bool
+    ) -> SupernetLayers:
+        """The convolution blocks; a faster supernet has others, except where `plain` ones are asked for."""
+        return SupernetLayers(weights, self.config, training, update_statistics)
+
     def _halve(self, state: Tensor) -> Tensor:
         return F.max_pool2d(state, 2, 2, self.config.downsample_padding)
 
     def _cell(
         self,
-        layers: _Layers,
+        layers: SupernetLayers,
         name: str,
         mixture: Mixture,
         counting: Sequence[Sequence[int]],
@@ -288,7 +305,7 @@ class Supernet:
         return merged + edge * through
 
     def _mixed(
-        self, layers: _Layers, name: str, coefficients: Tensor, counting: Sequence[int], state: Tensor
+        self, layers: SupernetLayers, name: str, coefficients: Tensor, counting: Sequence[int], state: Tensor
     ) -> Tensor:
         """Weighted sum of the operations that count, on the first k-th of the channels."""
         parts = self.config.partial_channels
@@ -305,7 +322,7 @@ class Supernet:
 
 
 @dataclass
-class _Layers:
+class SupernetLayers:
     """Convolution blocks at given weights: conv, batch norm, ReLU."""
 
     weights: Weights | FoldedWeights

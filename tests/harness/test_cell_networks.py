@@ -1,7 +1,6 @@
 """Networks trained together compute what each would compute alone, and are NAS-Bench-101's.
 
-`PlainNetwork` states the published network (google-research/nasbench `lib/model_builder.py`) once more, one cell at a
-time and out of ordinary layers; the networks evaluated together are held against it.
+The networks evaluated together are held against `PlainNetwork`.
 """
 
 from __future__ import annotations
@@ -19,98 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.cell_networks import CellNetworks, NetworkScale, multiply_adds, trainable_parameters, vertex_channels
-from spaces.cell import CONV1X1, CONV3X3, INPUT, MAXPOOL3X3, OPERATIONS, OUTPUT, Cell
+from harness.cell_training import Recipe, TensorFlowRMSProp
+from spaces.cell import CONV1X1, INPUT, MAXPOOL3X3, OPERATIONS, OUTPUT, Cell
 from spaces.search_space import get_space
 from tests.golden_vectors import reference_folder
+from tests.plain_network import ConvBlock, PlainModule, PlainNetwork
 
 IMAGE_CHANNELS, CLASSES, MOMENTUM = 2, 5, 0.3
-
-
-class ConvBlock(nn.Module):
-    """Convolution without bias, batch norm, ReLU."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
-        super().__init__()
-        self.convolution = nn.Conv2d(inputs, outputs, kernel, padding=(kernel - 1) // 2, bias=False)
-        self.norm = nn.BatchNorm2d(outputs, eps=1e-5, momentum=MOMENTUM)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.norm(self.convolution(x)))
-
-
-class PlainModule(nn.Module):
-    """One cell of a network."""
-
-    def __init__(self, cell: Cell, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.parents, self.output = cell.parents, len(cell.ops) - 1
-        feeding = [parent for parent in self.parents[self.output] if parent != 0]
-        self.widths = {self.output: outputs}
-        for vertex in reversed(range(1, self.output)):
-            if vertex in feeding:
-                first_ones = outputs % len(feeding)
-                self.widths[vertex] = outputs // len(feeding) + (1 if feeding.index(vertex) < first_ones else 0)
-            else:
-                followers = [child for child in range(vertex + 1, self.output) if vertex in self.parents[child]]
-                self.widths[vertex] = max(self.widths[child] for child in followers)
-        self.projections = nn.ModuleDict(
-            {str(v): ConvBlock(inputs, self.widths[v], 1) for v in self.widths if 0 in self.parents[v]}
-        )
-        kernels = {CONV3X3: 3, CONV1X1: 1}
-        self.convolutions = nn.ModuleDict(
-            {
-                str(v): ConvBlock(self.widths[v], self.widths[v], kernels[cell.ops[v]])
-                for v in self.widths
-                if cell.ops[v] in kernels
-            }
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        values: dict[int, Tensor] = {}
-        for vertex in range(1, self.output):
-            terms = [values[parent][:, : self.widths[vertex]] for parent in self.parents[vertex] if parent != 0]
-            if 0 in self.parents[vertex]:
-                terms.append(self.projections[str(vertex)](x))
-            total = torch.stack(terms).sum(dim=0)
-            if str(vertex) in self.convolutions:
-                values[vertex] = self.convolutions[str(vertex)](total)
-            else:
-                values[vertex] = F.max_pool2d(total, kernel_size=3, stride=1, padding=1)
-        feeding = [values[parent] for parent in self.parents[self.output] if parent != 0]
-        results = [torch.cat(feeding, dim=1)] if feeding else []
-        if 0 in self.parents[self.output]:
-            results.append(self.projections[str(self.output)](x))
-        return torch.stack(results).sum(dim=0)
-
-
-class PlainNetwork(nn.Module):
-    """The whole network of one cell."""
-
-    def __init__(
-        self, cell: Cell, scale: NetworkScale, image_channels: int = IMAGE_CHANNELS, classes: int = CLASSES
-    ) -> None:
-        super().__init__()
-        self.stem = ConvBlock(image_channels, scale.channels, 3)
-        self.stacks = nn.ModuleList()
-        width = scale.channels
-        for stack in range(scale.stacks):
-            wider = scale.channels * 2**stack
-            modules = [PlainModule(cell, width if index == 0 else wider, wider) for index in range(scale.modules)]
-            self.stacks.append(nn.ModuleList(modules))
-            width = wider
-        self.dense = nn.Linear(width, classes)
-
-    def forward(self, images: Tensor) -> Tensor:
-        x = self.stem(images)
-        for number, stack in enumerate(self.stacks):
-            if number:
-                # TensorFlow's "same" padding adds to the bottom and right edge of odd maps, here what never wins.
-                x = F.max_pool2d(F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2), value=-math.inf), 2)
-            assert isinstance(stack, nn.ModuleList)
-            for module in stack:
-                x = module(x)
-        logits: Tensor = self.dense(x.mean(dim=(2, 3)))
-        return logits
 
 
 def mixed(matrix: Sequence[Sequence[int]] | np.ndarray[tuple[int, ...], np.dtype[np.int8]], count: int) -> list[Cell]:
@@ -201,7 +115,7 @@ def plain_parameters(
 
 def alone(networks: CellNetworks, index: int) -> PlainNetwork:
     """The plain network of one of the cells, with its weights."""
-    plain = PlainNetwork(networks.cells[index], networks.scale).double()
+    plain = PlainNetwork(networks.cells[index], networks.scale, IMAGE_CHANNELS, CLASSES, MOMENTUM).double()
     copied = 0
     with torch.no_grad():
         for parameter, part in plain_parameters(plain, networks, index, networks.parameters):
@@ -251,6 +165,30 @@ def assert_close(ours: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-10)
 
 
+def test_networks_trained_together_for_some_steps_equal_each_trained_alone(
+    graph: tuple[list[Cell], NetworkScale],
+) -> None:
+    recipe = Recipe()
+    networks = together(*graph)
+    everyone = [alone(networks, index) for index in range(len(networks.cells))]
+    parameters = list(networks.parameters.values())
+    optimizer = TensorFlowRMSProp(parameters, recipe)
+    own = [TensorFlowRMSProp(list(plain.parameters()), recipe) for plain in everyone]
+    for step in range(6):
+        images, targets = batch(step, count=8)
+        loss = sum(F.cross_entropy(logits, targets) for logits in networks(images, training=True))
+        assert isinstance(loss, Tensor)
+        optimizer.step(torch.autograd.grad(loss, parameters), 0.1)
+        for plain, plain_optimizer in zip(everyone, own, strict=True):
+            gradients = torch.autograd.grad(F.cross_entropy(plain(images), targets), list(plain.parameters()))
+            plain_optimizer.step(gradients, 0.1)
+    images, _ = batch(99)
+    for index, plain in enumerate(everyone):
+        for parameter, part in plain_parameters(plain, networks, index, networks.parameters):
+            torch.testing.assert_close(part, parameter, rtol=1e-8, atol=1e-9)
+        torch.testing.assert_close(networks(images, False)[index], plain.eval()(images), rtol=1e-8, atol=1e-9)
+
+
 def test_evaluation_leaves_the_running_statistics_alone() -> None:
     networks = together(*GRAPHS["space 1"])
     networks(batch(1)[0], training=True)
@@ -270,7 +208,7 @@ def test_initial_weights_of_a_network_do_not_depend_on_its_company() -> None:
 
 
 def parameters_of(networks: CellNetworks, index: int) -> list[Tensor]:
-    plain = PlainNetwork(networks.cells[index], networks.scale)
+    plain = PlainNetwork(networks.cells[index], networks.scale, IMAGE_CHANNELS, CLASSES, MOMENTUM)
     return [part for _, part in plain_parameters(plain, networks, index, networks.parameters)]
 
 
@@ -326,7 +264,9 @@ def test_parameter_count_is_that_of_the_plain_network(graph: tuple[list[Cell], N
     networks = together(cells, scale)
     counts = [trainable_parameters(cell, scale, IMAGE_CHANNELS, CLASSES) for cell in cells]
     for cell, count in zip(cells, counts, strict=True):
-        assert count == sum(parameter.numel() for parameter in PlainNetwork(cell, scale).parameters())
+        assert count == sum(
+            parameter.numel() for parameter in PlainNetwork(cell, scale, IMAGE_CHANNELS, CLASSES).parameters()
+        )
     assert sum(counts) == sum(parameter.numel() for parameter in networks.parameters.values())
 
 
@@ -336,7 +276,7 @@ def test_multiply_adds_are_those_of_the_plain_networks_layers(
 ) -> None:
     cells, scale = graph
     for cell in cells:
-        plain = PlainNetwork(cell, scale)
+        plain = PlainNetwork(cell, scale, IMAGE_CHANNELS, CLASSES)
         counted: list[int] = []
 
         def count(layer: nn.Module, _: object, output: Tensor, counted: list[int] = counted) -> None:
@@ -385,3 +325,20 @@ def test_parameter_counts_of_the_smallest_recorded_cells_are_all_equal() -> None
         matrix = np.array(list(map(int, row["adjacency"]))).reshape(len(ops), len(ops))
         cell = Cell(matrix, ops)
         assert (cell.hash, trainable_parameters(cell, NetworkScale())) == (row["hash"], int(row["params"]))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_computes_what_the_cpu_computes(graph: tuple[list[Cell], NetworkScale]) -> None:
+    cells, scale = graph
+    answers = []
+    for device in ("cpu", "cuda"):
+        draw = [drawer(index) for index in range(len(cells))]
+        networks = CellNetworks(cells, scale, IMAGE_CHANNELS, CLASSES, draw, device=device)
+        images, labels = batch(1)
+        logits = networks(images.to(device), training=True)
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.to(device).repeat(len(cells)))
+        gradients = torch.autograd.grad(loss, list(networks.parameters.values()))
+        evaluated = networks(images.to(device), training=False)
+        answers.append([tensor.detach().cpu() for tensor in (logits, *gradients, evaluated)])
+    for ours, expected in zip(*answers, strict=True):
+        assert_close(ours, expected)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import math
 import os
 import shutil
 import signal
@@ -13,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, TimeoutError, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,20 @@ import pytest
 import torch
 
 import harness.tabulate
-import optimizers.randomness
-from harness.datasets import ImageArrays, load_digits
-from harness.errors import UserError, run_command
+from harness.cell_training import Recipe, Splits
+from harness.datasets import load_digits
+from harness.errors import run_command
 from harness.table import CellNotInTable, Table
-from harness.tabulate import JOB_SIZE, Job, Recipe, Splits, WorkFolder, main, measure, plan_jobs, train_cells
+from harness.tabulate import main, measure
 from harness.tfrecord import Evaluation, TFRecordReader
-from spaces.cell import Cell
+from harness.training_jobs import Job, WorkFolder, plan_jobs
+from spaces.cell import CONV1X1, CONV3X3, INPUT, OUTPUT, Cell
 from spaces.search_space import get_space
 
-TINY = ("--channels", "2", "--stacks", "2", "--epochs", "1", "--batch-size", "100", "--repeats", "2", "--cells", "30")
+TINY = ("--channels", "2", "--stacks", "2", "--epochs", "1", "--batch-size", "100", "--repeats", "2", "--first", "30")
 RECIPE = Recipe(channels=2, stacks=2, epochs=1, batch_size=100)
 TRAININGS = 60
+LABEL = "digits (30 of 2,685 cells of space 1)"
 LONG = ("--epochs", "50")
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -46,15 +48,6 @@ def cells() -> list[Cell]:
 @pytest.fixture(scope="module")
 def jobs(cells: list[Cell]) -> list[Job]:
     return plan_jobs(cells, 2)
-
-
-@pytest.fixture(scope="module")
-def splits() -> Splits:
-    """Three classes of 4x4 images that are easily told apart."""
-    generator = np.random.RandomState(0)
-    labels = generator.randint(3, size=90)
-    images = (labels[:, None, None, None] * 80 + generator.randint(40, size=(90, 1, 4, 4))).astype(np.uint8)
-    return Splits.of(ImageArrays(images[:60], labels[:60], images[60:], labels[60:], 3, "toy", (0.4,), (0.3,)))
 
 
 @pytest.fixture(scope="module")
@@ -83,31 +76,11 @@ def run(*given: str) -> int:
 
 
 def measurements(folder: Path) -> dict[str, Any]:
-    """What the job files of a work folder hold, without the times."""
+    """What the job files of a work folder hold, without the seconds by the clock."""
     contents = {file.name: json.loads(file.read_bytes()) for file in sorted(folder.glob("job*.json"))}
     for content in contents.values():
-        for measured in content["cells"]:
-            assert measured.pop("training_time") > 0
+        assert content.pop("seconds") > 0
     return contents
-
-
-def without_time(measured: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in cell.items() if key != "training_time"} for cell in measured]
-
-
-def test_plan_has_every_training_once_in_jobs_of_one_graph(cells: list[Cell]) -> None:
-    jobs = plan_jobs(cells, 3)
-    trainings = [(cell.hash, job.repeat) for job in jobs for cell in job.cells]
-    assert len(trainings) == len(set(trainings)) == 3 * len(cells)
-    assert [job.number for job in jobs] == list(range(len(jobs)))
-    assert [job.repeat for job in jobs] == sorted(job.repeat for job in jobs)
-    for job in jobs:
-        assert len(job.cells) <= JOB_SIZE
-        assert len({cell.matrix.tobytes() for cell in job.cells}) == 1
-
-
-def test_more_repeats_leave_the_jobs_there_were(cells: list[Cell]) -> None:
-    assert plan_jobs(cells, 3)[: len(plan_jobs(cells, 1))] == plan_jobs(cells, 1)
 
 
 def test_plan_is_the_same_whatever_is_measured(copied: Path, cells: list[Cell], jobs: list[Job]) -> None:
@@ -120,87 +93,9 @@ def test_plan_is_the_same_whatever_is_measured(copied: Path, cells: list[Cell], 
     assert measured == {(cell.hash, job.repeat) for job in jobs for cell in job.cells} - left_out
 
 
-def test_measurement_does_not_depend_on_the_jobs_before(jobs: list[Job], splits: Splits) -> None:
-    recipe = Recipe(channels=2, stacks=2, epochs=2, batch_size=10)
-    first = without_time(train_cells(jobs[2].cells, 0, recipe, splits))
-    train_cells(jobs[1].cells, 1, recipe, splits)
-    torch.rand(5)
-    assert without_time(train_cells(jobs[2].cells, 0, recipe, splits)) == first
-
-
-def test_weights_are_drawn_by_cell_and_repeat_and_the_order_by_repeat_and_epoch(
-    jobs: list[Job], splits: Splits, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    keys: list[tuple[object, ...]] = []
-    plain = optimizers.randomness.keyed_generator
-
-    def watched(*key: object) -> torch.Generator:
-        keys.append(key)
-        return plain(*key)
-
-    monkeypatch.setattr(optimizers.randomness, "keyed_generator", watched)
-    train_cells(jobs[2].cells, 1, Recipe(channels=2, stacks=2, epochs=3, batch_size=10), splits)
-    assert [key for key in keys if key[0] == "order"] == [("order", 1, 0), ("order", 1, 1), ("order", 1, 2)]
-    weights = [key for key in keys if key[0] != "order"]
-    assert {key[:2] for key in weights} == {(cell.hash, 1) for cell in jobs[2].cells}
-    assert len(set(weights)) == len(weights)
-
-
-def test_repeats_differ(jobs: list[Job], splits: Splits) -> None:
-    recipe = Recipe(channels=2, stacks=2, epochs=1, batch_size=10)
-    accuracies = [
-        [cell["train_accuracy"] for cell in train_cells(jobs[2].cells, repeat, recipe, splits)] for repeat in (0, 1)
-    ]
-    assert accuracies[0] != accuracies[1]
-
-
-def test_training_learns_what_is_easy(jobs: list[Job], splits: Splits) -> None:
-    measured = train_cells(jobs[2].cells, 0, Recipe(channels=4, stacks=2, epochs=12, batch_size=10), splits)
-    for cell in measured:
-        for name in ("train", "validation", "test"):
-            assert cell[f"{name}_accuracy"] > 0.9
-            assert cell[f"{name}_accuracy"] * 30 == pytest.approx(round(cell[f"{name}_accuracy"] * 30))
-    assert [cell["hash"] for cell in measured] == [cell.hash for cell in jobs[2].cells]
-    assert len({cell["training_time"] for cell in measured}) > 1
-
-
-def test_optimizer_is_tensorflows_rmsprop() -> None:
-    recipe = Recipe(momentum=0.8, decay=0.7, epsilon=0.5, weight_decay=0.01)
-    parameter = torch.tensor([1.0, -2.0], dtype=torch.float64)
-    optimizer = harness.tabulate._TensorFlowRMSProp([parameter], recipe)
-    expected, square, moment = [1.0, -2.0], [1.0, 1.0], [0.0, 0.0]
-    for step, gradients in enumerate([[0.5, 3.0], [-1.0, 2.0], [0.25, -4.0]]):
-        learning_rate = 0.1 / (step + 1)
-        optimizer.step([torch.tensor(gradients, dtype=torch.float64)], learning_rate)
-        for i in (0, 1):
-            # d/dw of weight_decay * w ** 2 / 2, then tensorflow/core/kernels/training_ops.cc, ApplyRMSProp
-            gradient = gradients[i] + 0.01 * expected[i]
-            square[i] += (1 - 0.7) * (gradient * gradient - square[i])
-            moment[i] = 0.8 * moment[i] + learning_rate * gradient / math.sqrt(square[i] + 0.5)
-            expected[i] -= moment[i]
-    assert parameter.tolist() == pytest.approx(expected, rel=1e-12)
-
-
-def test_splits_are_the_halves_of_the_training_images_and_the_test_images() -> None:
-    arrays = load_digits()
-    splits = Splits.of(arrays)
-    assert {name: len(images) for name, images in splits.images.items()} == {
-        "train": 600,
-        "validation": 600,
-        "test": 597,
-    }
-    assert splits.labels["validation"].tolist() == arrays.train_labels[600:].tolist()
-    assert splits.labels["test"].tolist() == arrays.test_labels.tolist()
-    pixels = arrays.train_images[601].astype(np.float64) / 255
-    expected = (pixels - arrays.mean[0]) / arrays.std[0]
-    np.testing.assert_allclose(splits.images["validation"][1].numpy(), expected, rtol=1e-5, atol=1e-6)
-    assert float(splits.images["train"].mean()) == pytest.approx(0, abs=1e-5)
-    assert float(splits.images["train"].std()) == pytest.approx(1, abs=1e-3)
-
-
 def test_progress_and_result_are_told(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     folder, answer = finished
-    assert answer.stdout == f"{folder / 'table.index'}: 30 of 30 cells, 60 of 60 trainings, digits\n"
+    assert answer.stdout == f"{folder / 'table.index'}: 30 of 30 cells, 60 of 60 trainings, {LABEL}\n"
     last = answer.stderr.splitlines()[-1]
     assert last.startswith(f"{TRAININGS}/{TRAININGS} cell-trainings, ")
     assert last.endswith(" a second, 0 min left")
@@ -210,7 +105,7 @@ def test_mean_errors_of_the_table_equal_a_plain_recomputation(finished: tuple[Pa
     folder, _ = finished
     table = Table.open(folder / "table.index")
     assert (table.info.label, table.info.kind, table.info.repeats, table.info.fewest_repeats) == (
-        "digits",
+        LABEL,
         "other",
         2,
         2,
@@ -259,6 +154,7 @@ def test_partial_table_is_usable_and_says_what_it_covers(
     known = [cell for job in jobs[:3] for cell in job.cells]
     assert f"{len(known)} of 30 cells, {len(known)} of 60 trainings" in capsys.readouterr().out
     table = Table.open(copied / "table.index")
+    assert table.info.label == f"digits ({len(known)} of 2,685 cells of space 1)"
     assert sorted(table.hashes()) == sorted(cell.hash for cell in known)
     assert table.query(known[0]).test_accuracies == whole.query(known[0]).test_accuracies[:1]
     with pytest.raises(CellNotInTable):
@@ -314,8 +210,8 @@ def await_true(condition: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def test_measurement_killed_several_times_equals_the_uninterrupted_one(
-    finished: tuple[Path, Any], tmp_path: Path, start: Start, cells: list[Cell]
+def test_table_of_a_measurement_that_was_killed_several_times_is_the_same_byte_for_byte(
+    finished: tuple[Path, Any], tmp_path: Path, start: Start
 ) -> None:
     for jobs_done in (1, 2, 4):
         process = start("--workers", "1")
@@ -327,11 +223,43 @@ def test_measurement_killed_several_times_equals_the_uninterrupted_one(
     process.communicate(timeout=120)
     assert process.returncode == 0
     assert measurements(tmp_path / "work") == measurements(finished[0] / "work")
-    tables = [Table.open(folder / "table.index") for folder in (tmp_path, finished[0])]
-    for cell in cells:
-        ours, expected = (table.query(cell) for table in tables)
-        assert ours.test_accuracies == expected.test_accuracies
-        assert ours.valid_accuracies == expected.valid_accuracies
+    for name in ("table.tfrecord", "table.index"):
+        assert (tmp_path / name).read_bytes() == (finished[0] / name).read_bytes()
+
+
+def test_measurement_that_reaches_its_limit_stops_and_keeps_what_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def until_the_first(running: list[Future[int]], timeout: float) -> Iterator[Future[int]]:
+        assert timeout == 30
+        yield next(as_completed(running))
+        raise TimeoutError
+
+    monkeypatch.setattr(harness.tabulate, "as_completed", until_the_first)
+    more = (*LONG, "--workers", "1", "--measure-only", "--stop-after", "0.5")
+    assert run(*arguments(tmp_path, *more)) == 0
+    out, err = capsys.readouterr()
+    done = len(list((tmp_path / "work").glob("job*.json")))
+    assert 1 <= done < 8
+    assert out == f"{tmp_path / 'work'}: {done} of 8 jobs\n"
+    assert err.splitlines()[-1] == (
+        f"stopped after 0.5 minutes; {tmp_path / 'work'} keeps what is measured, and the same command goes on"
+    )
+    assert not (tmp_path / "table.index").exists()
+
+
+def test_listed_cells_make_a_table(tmp_path: Path) -> None:
+    cells = [
+        Cell([[0, 1, 1, 0], [0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 0, 0]], (INPUT, CONV3X3, operation, OUTPUT))
+        for operation in (CONV1X1, CONV3X3)
+    ]
+    listed = tmp_path / "chosen.jsonl"
+    listed.write_text("".join(json.dumps(cell.to_json()) + "\n" for cell in cells))
+    more = ("--cells", str(listed), "--work", str(tmp_path / "work"), "--out", str(tmp_path / "table.index"))
+    assert run(*TINY, "--workers", "1", *more) == 0
+    table = Table.open(tmp_path / "table.index")
+    assert (table.info.label, table.info.repeats) == ("digits", 2)
+    assert sorted(table.hashes()) == sorted(cell.hash for cell in cells)
 
 
 @pytest.mark.parametrize("moment", ["workers start", "workers train"])
@@ -365,7 +293,8 @@ def test_killed_worker_is_one_line_and_ends_the_others(tmp_path: Path, start: St
     assert message.count("\n") == 1
 
 
-def test_failure_of_a_job_ends_the_measurement(tmp_path: Path, cells: list[Cell], splits: Splits) -> None:
+def test_failure_of_a_job_ends_the_measurement(tmp_path: Path, cells: list[Cell]) -> None:
+    splits = Splits.of(load_digits())
     nowhere = WorkFolder(tmp_path / "missing")
     with pytest.raises(FileNotFoundError):
         measure(plan_jobs(cells, 1), nowhere, Recipe(channels=2, stacks=1, epochs=1, batch_size=30), splits, 1)
@@ -392,7 +321,8 @@ def test_progress_on_a_terminal_is_one_line_that_is_left_complete(monkeypatch: p
     [
         (["--channels", "3"], "channels"),
         (["--learning-rate", "0.2", "--epochs", "2"], "epochs, learning_rate"),
-        (["--cells", "29"], "cells, cells_sha256"),
+        (["--first", "29"], "cells, cells_sha256"),
+        (["--together", "4"], "job_size"),
     ],
 )
 def test_work_folder_of_another_recipe_is_refused(
@@ -430,8 +360,13 @@ def test_damaged_file_of_the_work_folder_is_named(
         "--repeats two",
         "--workers 0",
         "--workers -1",
-        "--cells 0",
-        "--cells -3",
+        "--first 0",
+        "--first -3",
+        "--cells missing.jsonl",
+        "--stop-after 0",
+        "--stop-after soon",
+        "--write-only --measure-only",
+        "--together 0",
         "--space 4",
         "--images nowhere",
         "--images missing.toml",
@@ -454,7 +389,7 @@ def test_damaged_file_of_the_work_folder_is_named(
         "--label NAS-Bench-101",
         "--images nb101",
         "--out table.tfrecord",
-        "--space 2 --cells 7773 --channels 2",
+        "--space 2 --first 7773 --channels 2",
         "--write-only",
         "--colour blue",
         "stray",
@@ -479,11 +414,6 @@ def test_work_folder_that_cannot_be_made_is_one_line(tmp_path: Path, capsys: pyt
     assert message.count("\n") == 1
 
 
-def test_recipe_out_of_range_is_refused_where_it_is_made() -> None:
-    with pytest.raises(UserError, match="learning rate: expected a number above 0, got nan"):
-        Recipe(learning_rate=math.nan)
-
-
 def test_table_of_a_benchmark_file_bears_the_benchmarks_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -493,3 +423,12 @@ def test_table_of_a_benchmark_file_bears_the_benchmarks_name(
     assert run(*TINY, "--images", str(bench), "--write-only") == 2
     assert (tmp_path / "data" / "tabulate-small-digits_space1" / "recipe.json").exists()
     assert "nothing measured yet" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_measures_a_table_like_the_cpu(tmp_path: Path, finished: tuple[Path, Any]) -> None:
+    assert run(*arguments(tmp_path, "--device", "cuda")) == 0
+    ours, expected = (Table.open(folder / "table.index") for folder in (tmp_path, finished[0]))
+    assert sorted(ours.hashes()) == sorted(expected.hashes())
+    errors = [np.asarray(table.mean_errors(expected.hashes())) for table in (ours, expected)]
+    assert np.abs(errors[0] - errors[1]).mean() < 0.02

@@ -57,6 +57,7 @@ def small_optimizer(
     epochs: int = 10,
     steps: int = 2,
     dtype: torch.dtype = torch.float64,
+    device: str = "cpu",
     **overrides: Any,
 ) -> Optimizer:
     """A method on a three-cell supernet; settings are given as `section__field=value`."""
@@ -68,6 +69,7 @@ def small_optimizer(
         epochs=epochs,
         steps=steps,
         randomness=Randomness(seed),
+        device=device,
         dtype=dtype,
     )
 
