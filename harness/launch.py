@@ -83,17 +83,46 @@ class _Seed:
     record: dict[str, Any]
 
 
-def launch(request: Request, dry_run: bool = False) -> int:
-    """Run all seeds that are not finished.
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be done for one request."""
+
+    method: str
+    seeds: Sequence[_Seed]
+    pending: Sequence[_Seed]
+    workers: int
+
+
+def launch(requests: Sequence[Request], dry_run: bool = False) -> int:
+    """Run all seeds that are not finished, one request after the other.
 
     Returns:
         exit status: 0, 2 if a seed failed for a reason the user can mend, 1 if for another, 130 if interrupted.
 
     Raises:
-        UserError: nothing can be run as asked.
+        UserError: something cannot be run as asked; then nothing is.
     """
     if not dry_run:
         _start_importing()
+    plans = [_plan(request) for request in requests]
+    if dry_run:
+        for plan in plans:
+            _describe(plan)
+        return 0
+    for request in requests:
+        _check_writable(request.results)
+    status = 0
+    for plan in plans:
+        status = max(status, _run_all(plan.pending, plan.workers) if plan.pending else 0)
+        for seed in plan.seeds:
+            print(_summary(seed))
+        if status == EXIT_INTERRUPTED:
+            break
+    return status
+
+
+def _plan(request: Request) -> _Plan:
+    """Settings and state of a request's seeds; tells of each."""
     bench = get_benchmark(request.bench)
     try:
         method = get_method(request.optimizer)
@@ -122,19 +151,18 @@ def launch(request: Request, dry_run: bool = False) -> int:
         if not state.startswith("finished"):
             pending.append(seed)
     workers = request.workers or (1 if device == "cuda" else max(1, (os.cpu_count() or 1) // request.threads))
-    workers = min(workers, len(pending))
-    if dry_run:
-        print(
-            f"would run {len(pending)} of {len(seeds)} seeds of {method_name} on {bench.name}, space {request.space}, "
-            f"{config.epochs} epochs, {record['scale']}, on {device}, {workers} side by side"
-        )
-        print(json.dumps(config.to_json(), indent=1))
-        return 0
-    _check_writable(request.results)
-    status = _run_all(pending, workers) if pending else 0
-    for seed in seeds:
-        print(_summary(seed))
-    return status
+    return _Plan(method_name, seeds, pending, min(workers, len(pending)))
+
+
+def _describe(plan: _Plan) -> None:
+    """Say what would be run."""
+    first = plan.seeds[0]
+    print(
+        f"would run {len(plan.pending)} of {len(plan.seeds)} seeds of {plan.method} on {first.record['bench']}, "
+        f"space {first.request.space}, {first.config.epochs} epochs, {first.record['scale']}, on {first.device}, "
+        f"{plan.workers} side by side"
+    )
+    print(json.dumps(first.config.to_json(), indent=1))
 
 
 def _start_importing() -> None:
@@ -216,7 +244,8 @@ def _state(seed: _Seed) -> str:
 def _check_same(found: Mapping[str, Any], seed: _Seed) -> None:
     wanted = json.loads(json.dumps(seed.record))
     # How many threads a run has decides its last bits, not what it is; a resumed run keeps the number it started with.
-    ours, theirs = (flattened({k: v for k, v in record.items() if k != "threads"}) for record in (wanted, found))
+    records = (wanted, _with_later_settings(found, seed.config))
+    ours, theirs = (flattened({k: v for k, v in record.items() if k != "threads"}) for record in records)
     if differing := [key for key in ours | theirs if ours.get(key) != theirs.get(key)]:
         first = differing[0]
         more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
@@ -224,6 +253,14 @@ def _check_same(found: Mapping[str, Any], seed: _Seed) -> None:
             f"{seed.path}: holds a run with {first} = {theirs.get(first)!r}, asked for is {ours.get(first)!r}{more}; "
             "give this one a --name or other --results"
         )
+
+
+def _with_later_settings(found: Mapping[str, Any], config: SearchConfig) -> dict[str, Any]:
+    """A record in which settings that came after it have their defaults, under which it is what it was."""
+    defaults = SearchConfig(method=type(config.method)()).to_json()
+    settings = found.get("settings", {})
+    merged = {section: {**fields, **settings.get(section, {})} for section, fields in defaults.items()}
+    return {**found, "settings": {**settings, **merged}}
 
 
 def _check_writable(results: Path) -> None:
@@ -409,6 +446,8 @@ def _summary(seed: _Seed) -> str:
         return f"seed {seed.seed}: no epoch finished, {seed.path}"
     last = trained[-1]
     text = f"seed {seed.seed}: epoch {last['epoch']}, cell {last['cell']}, test error {_percent(last['test_error'])}"
+    if "stopped_after" in last:
+        text += f", of epoch {last['returned_epoch']} (stopped early after epoch {last['stopped_after']})"
     judged = [line for line in trained if line["valid_error"] is not None]
     if judged:
         best = min(judged, key=lambda line: line["valid_error"])

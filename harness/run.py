@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import OneLineParser, UserError, positive_integer, run_command
+
+if TYPE_CHECKING:
+    from harness.launch import Request
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +53,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
         threads=options.threads,
         command=["python", "-m", "harness.run", *(arguments if arguments is not None else sys.argv[1:])],
     )
-    return launch(request, dry_run=options.dry_run)
+    requests = [request] if options.grid is None else grid_requests(request, options.grid)
+    return launch(requests, dry_run=options.dry_run)
+
+
+def grid_requests(request: Request, grid: str) -> list[Request]:
+    """The same search at each value of one setting, as variants named after the value.
+
+    Args:
+        request: the search.
+        grid: KEY=VALUE,VALUE,..., or nothing for the grid of the method's authors.
+
+    Raises:
+        UserError: the method has none, the grid is not of that form, or the setting is set besides.
+    """
+    if grid:
+        key, _, text = grid.partition("=")
+        values = [value.strip() for value in text.split(",") if value.strip()]
+    else:
+        key, values = _authors_grid(request.optimizer)
+    names = [_plain(value) for value in values]
+    if not key or len(set(names)) != len(names) or len(names) < 2:
+        raise UserError(f"--grid: expected KEY=VALUE,VALUE,... such as drop_path.probability=0,0.2,0.4, got {grid!r}")
+    if key in request.overrides:
+        raise UserError(f"--grid and --set both give {key}; leave one out")
+    prefix = f"{request.name}-" if request.name else ""
+    return [
+        dataclasses.replace(request, name=prefix + name, overrides={**request.overrides, key: value})
+        for name, value in zip(names, values, strict=True)
+    ]
+
+
+def _plain(value: str) -> str:
+    """A number as it is usually written, so that .2 and 0.20 are one variant; other text as it is."""
+    try:
+        return f"{float(value):g}"
+    except ValueError:
+        return value
+
+
+def _authors_grid(optimizer: str) -> tuple[str, list[str]]:
+    from optimizers.registry import get_method, list_methods
+
+    try:
+        grid = get_method(optimizer).grid
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    if grid is None:
+        known = [method.name for method in list_methods() if method.grid]
+        raise UserError(
+            f"--grid: {optimizer} has no grid of its own, {' and '.join(known)} have; give one as KEY=VALUE,VALUE,..."
+        )
+    key, values = grid
+    return key, [str(value) for value in values]
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -123,6 +180,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--results", type=Path, default=Path("results"), metavar="DIR", help="where run folders lie (default: results)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda where there is one")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; may be repeated")
+    add(
+        "--grid",
+        nargs="?",
+        const="",
+        metavar="KEY=VALUE,...",
+        help="run a variant for each value of a setting; without a value, the grid that the method's authors try. "
+        "`python -m harness.choose` then chooses among them",
+    )
     add("--name", metavar="NAME", help="name of this variant; its folder is OPTIMIZER@NAME")
     add(
         "--workers",

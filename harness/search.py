@@ -3,6 +3,11 @@
 Line e of a run folder describes the state after epoch e; line 0 the state before any training, its Hessian taken on the
 batch that epoch 1 ends with. (The published code saves the alphas before an epoch's training and logs them with the
 epoch's other figures, so that its curve lags by one; it is lines 0 to N - 1.)
+
+A search that early stopping ended after epoch s goes on recording, so that its figures need no special case. From line
+s on, `stopped_after` is s, `returned_epoch` is the earlier epoch r whose architecture it returns, and all that the line
+says of the architecture and the supernet is what line r says: cell, errors, alphas, validation accuracy and loss. Line
+s has the curvature that made it stop and its own training figures; later ones have line r's curvature, and no training.
 """
 
 from __future__ import annotations
@@ -28,6 +33,7 @@ from harness.settings import ComputeConfig, SearchConfig
 from harness.stepping import PlainSteps, RecordedSteps, Steps
 from harness.table import CellNotInTable, Table
 from optimizers.base import Batch, Optimizer
+from optimizers.early_stopping import Stop
 from optimizers.randomness import Randomness
 from optimizers.registry import Method
 from spaces.search_space import SearchSpace
@@ -95,6 +101,7 @@ class Search:
             randomness=self.randomness,
             device=training.device,
             dtype=training.dtype,
+            batch_size=config.data.batch_size,
         )
         self.records = on_gpu and config.compute.capture and self.optimizer.capturable
         self.steps: Steps = (RecordedSteps if self.records else PlainSteps)(self.optimizer, training, validation)
@@ -131,9 +138,11 @@ class Search:
 
     def _epoch(self, epoch: int, stopped: Callable[[], bool]) -> Line | None:
         """Train one epoch, counted from 1, and describe the state after it; None if stopped before its end."""
+        optimizer = self.optimizer
+        if stop := optimizer.early_stopping.stop:
+            return None if stopped() else self._returned(epoch, stop)
         started = time.perf_counter()
         index = epoch - 1
-        optimizer = self.optimizer
         optimizer.begin_epoch(index)
         training, validation = self._draws("training", index), self._draws("validation", index)
         totals = self.steps.epoch(training, validation, stopped)
@@ -151,15 +160,11 @@ class Search:
 
     def _measure(self, epoch: int, validation: EpochDraws, seconds: dict[str, float]) -> Line:
         """The line of an epoch, its training figures aside."""
-        optimizer, config = self.optimizer, self.task.config
-        curvature: dict[str, float | None] = dict.fromkeys(field.name for field in dataclasses.fields(Spectrum))
-        every = config.hessian.every
+        optimizer = self.optimizer
         last = Batch(*self.validation.batch(validation, len(validation) - 1))
-        if optimizer.alphas and every and (epoch % every == 0 or epoch == config.epochs):
-            with _timed(seconds, "hessian"):
-                hessian = self._hessian(last)
-                if torch.isfinite(hessian).all():
-                    curvature.update(dataclasses.asdict(spectrum(hessian, config.method.alphas.weight_decay)))
+        curvature = self._curvature(epoch, last, seconds)
+        if stop := optimizer.early_stopping.stop:
+            return {**self._returned(epoch, stop), **curvature, "seconds": _rounded(seconds)}
         with _timed(seconds, "validation"):
             accuracy, valid_loss = self._validate(epoch, last)
         with _timed(seconds, "table"):
@@ -178,7 +183,37 @@ class Search:
             "train_accuracy": None,
             **curvature,
             "alphas": [alpha.detach().cpu().tolist() for alpha in optimizer.alphas],
-            "seconds": {phase: round(value, 6) for phase, value in seconds.items()},
+            "seconds": _rounded(seconds),
+        }
+
+    def _curvature(self, epoch: int, batch: Batch, seconds: dict[str, float]) -> dict[str, float | None]:
+        """The spectrum of the Hessian, None where none is taken or it is not finite; early stopping hears of it."""
+        optimizer, every = self.optimizer, self.task.config.hessian.every
+        found: dict[str, float | None] = dict.fromkeys(field.name for field in dataclasses.fields(Spectrum))
+        watched = optimizer.early_stopping.watches(epoch)
+        recorded = every and (epoch % every == 0 or epoch == self.task.config.epochs)
+        if not (optimizer.alphas and (watched or recorded)):
+            return found
+        with _timed(seconds, "hessian"):
+            hessian = self._hessian(batch)
+            largest = math.inf
+            if torch.isfinite(hessian).all():
+                taken = spectrum(hessian, self.task.config.method.alphas.weight_decay)
+                found, largest = dataclasses.asdict(taken), taken.lambda_max
+        if watched:
+            optimizer.early_stopping.observe(epoch, largest, optimizer.alphas)
+        return found
+
+    def _returned(self, epoch: int, stop: Stop) -> Line:
+        """The line of an epoch at or after an early stop, as that of the epoch whose architecture is returned."""
+        return {
+            **self.folder.epochs()[stop.returned],
+            "epoch": epoch,
+            "train_loss": None,
+            "train_accuracy": None,
+            "seconds": {},
+            "stopped_after": stop.after,
+            "returned_epoch": stop.returned,
         }
 
     def _hessian(self, batch: Batch) -> Tensor:
@@ -300,6 +335,10 @@ def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
     started = time.perf_counter()
     yield
     seconds[phase] = seconds.get(phase, 0.0) + time.perf_counter() - started
+
+
+def _rounded(seconds: dict[str, float]) -> dict[str, float]:
+    return {phase: round(value, 6) for phase, value in seconds.items()}
 
 
 def _finite(value: float) -> float | None:

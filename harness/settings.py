@@ -2,6 +2,10 @@
 
 A setting is a field of a frozen dataclass; its key is the path to it, such as `network.channels`. Defaults are the
 published protocol; a method's preset changes some, a benchmark's scale others, and the user has the last word.
+
+A benchmark overrides presets, since what a preset says of batch size or clipping was meant for CIFAR-10 at full scale:
+whatever a benchmark sets holds for all methods on it, which are then compared at one scale. So a benchmark should set
+what belongs to the scale, and not what makes a method what it is.
 """
 
 from __future__ import annotations

@@ -11,6 +11,9 @@ overrides one or two hooks of this class:
     weight_mixture        what the weight step multiplies: the mixture, perturbed
     derive                which cell the alphas stand for
 
+Perturbation, Hessian penalty, early stopping and drop-path are companions that settings switch on for any method; it
+need not know of them.
+
 Randomness is drawn in `begin_epoch`, for all steps at once, from `self.randomness`; `step` draws nothing. So a search
 that is stopped and resumed, on whatever device, makes the same steps. What measuring needs (`hessian`, `evaluation`) is
 drawn by (purpose, epochs begun, forward pass) and does not depend on how often or in which order it is asked for. All
@@ -29,6 +32,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from optimizers.config import OptimizerConfig
+from optimizers.drop_path import DropPath
+from optimizers.early_stopping import EarlyStopping
+from optimizers.hessian_penalty import HessianPenalty
 from optimizers.perturbation import Perturbation
 from optimizers.randomness import Randomness
 from optimizers.unrolled import unrolled_gradient
@@ -78,6 +84,7 @@ class Optimizer:
         randomness: source of everything random.
         device: where weights and alphas live.
         dtype: their floating-point type.
+        batch_size: images in a batch at most, for what is drawn image by image.
 
     Attributes:
         weights: the supernet's weights, trained by the weight step.
@@ -110,9 +117,10 @@ class Optimizer:
         randomness: Randomness,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        batch_size: int = 96,
     ) -> None:
         self.supernet, self.config = supernet, config
-        self.epochs, self.steps = epochs, steps
+        self.epochs, self.steps, self.batch_size = epochs, steps, batch_size
         self.randomness = randomness
         self.device, self.dtype = torch.device(device), dtype
         self.epoch = self.epochs_begun = 0
@@ -124,6 +132,11 @@ class Optimizer:
         # On the device, where a captured step reads what it is this epoch.
         self.epsilon = torch.zeros((), dtype=torch.float64, device=self.device)
         self.noise: list[Tensor] = []
+        self.hessian_penalty = HessianPenalty(config.hessian_penalty)
+        self.directions: list[Tensor] = []
+        self.early_stopping = EarlyStopping(config.early_stopping, epochs)
+        self.drop_path = DropPath(config.drop_path, epochs)
+        self.path_factors: list[Tensor] = []
         captured = self.capturable and self.device.type == "cuda"
         self.weight_optimizer = torch.optim.SGD(
             self.weights.parameters.values(),
@@ -215,11 +228,17 @@ class Optimizer:
         return self.loss(weights, mixture, batch, update_statistics=update_statistics, twice_differentiable=True)
 
     def architecture_gradient(self, training: Batch, validation: Batch) -> list[Tensor]:
-        """Gradient for each alpha, of the validation loss at the present weights or at those one step ahead."""
+        """Gradient for each alpha, of the validation loss at the present weights or at those one step ahead, and of a
+        penalty on the Hessian."""
         if self.config.alphas.unrolled:
-            return unrolled_gradient(self, training, validation)
-        loss = self.loss(self.weights.frozen(), self.mixture("architecture", self.index), validation)
-        return list(torch.autograd.grad(loss, self.alphas))
+            gradients = unrolled_gradient(self, training, validation)
+        else:
+            loss = self.loss(self.weights.frozen(), self.mixture("architecture", self.index), validation)
+            gradients = list(torch.autograd.grad(loss, self.alphas))
+        if not self.config.hessian_penalty.coefficient:
+            return gradients
+        penalty = self.hessian_penalty.gradient(self, validation, at_step(self.directions, self.index))
+        return [gradient + more for gradient, more in zip(gradients, penalty, strict=True)]
 
     def weight_mixture(self, index: StepIndex, training: Batch) -> Mixture:
         """What the weight step of this epoch's step `index` multiplies: the mixture, perturbed."""
@@ -281,6 +300,15 @@ class Optimizer:
             shapes = self.supernet.space.row_shapes
             draws = self.perturbation.draw(shapes, math.prod(mixtures), generator, self.dtype)
             self.noise = self.placed(self.noise, [draw.view(*mixtures, *draw.shape[1:]) for draw in draws])
+        if self.config.hessian_penalty.coefficient:
+            generator = self.randomness.generator("hessian penalty", epoch)
+            draws = self.hessian_penalty.draw(self.supernet.space.row_shapes, self.steps, generator, self.dtype)
+            self.directions = self.placed(self.directions, draws)
+        if self.config.drop_path.probability:
+            shape = (self.steps, self.supernet.config.cells, self.supernet.space.blocks, self.batch_size)
+            generator = self.randomness.generator("drop path", epoch)
+            factors = self.drop_path.draw(shape, epoch, generator, self.dtype)
+            self.path_factors = self.placed(self.path_factors, [factors])
 
     def placed(self, buffers: list[Tensor], draws: list[Tensor]) -> list[Tensor]:
         """What was drawn for an epoch, on the device: where that of the last epoch lay, which a captured step reads.
@@ -316,7 +344,15 @@ class Optimizer:
         """One step of SGD on the weights."""
         mixture = self.weight_mixture(index, training)
         skips = self.skips_operations
-        logits = self.supernet(self.weights, mixture, training.images, training=True, skip_zeros=skips)
+        dropping = at_step(self.path_factors, index)
+        logits = self.supernet(
+            self.weights,
+            mixture,
+            training.images,
+            training=True,
+            skip_zeros=skips,
+            path_factors=dropping[0][..., : len(training.labels)] if dropping else None,
+        )
         loss = F.cross_entropy(logits, training.labels)
         config, parameters = self.config.weights, list(self.weights.parameters.values())
         gradients = torch.autograd.grad(
@@ -377,6 +413,7 @@ class Optimizer:
             "alphas": [alpha.detach() for alpha in self.alphas],
             "weight_optimizer": self.weight_optimizer.state_dict(),
             "alpha_optimizer": self.alpha_optimizer.state_dict(),
+            "early_stopping": self.early_stopping.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -398,6 +435,8 @@ class Optimizer:
                 alpha.copy_(saved)
         self.weight_optimizer.load_state_dict(state["weight_optimizer"])
         self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
+        if "early_stopping" in state:  # otherwise from a version without it
+            self.early_stopping.load_state_dict(state["early_stopping"])
 
     def _on_device(self, weights: Weights) -> Weights:
         parameters = {n: t.detach().to(self.device).requires_grad_() for n, t in weights.parameters.items()}

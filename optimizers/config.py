@@ -110,9 +110,72 @@ class PerturbationConfig:
 
 
 @dataclass(frozen=True)
+class HessianPenaltyConfig:
+    """An explicit penalty on curvature in the alpha step, `optimizers.hessian_penalty` (section 4, figure 3). The paper
+    names neither coefficient nor directions nor step; all three are ours."""
+
+    coefficient: float = 0.0
+    """Weight of the squared Frobenius norm of the Hessian, as estimated, beside the validation loss; 0 for none."""
+
+    directions: int = 1
+    """Random directions of each alpha step; every one costs two more passes, differentiated twice."""
+
+    step: float = 0.1
+    """How far each alpha is moved, up and down, for the finite difference."""
+
+    def __post_init__(self) -> None:
+        if self.coefficient < 0 or self.directions < 1 or self.step <= 0:
+            raise ValueError("expected a coefficient of at least 0, 1 direction or more, and a step above 0")
+
+
+@dataclass(frozen=True)
+class EarlyStoppingConfig:
+    """When curvature ends a search, `optimizers.early_stopping` (DARTS-ES, Zela et al. 2020a; defaults from RobustDARTS
+    `src/search/args.py:61-64`)."""
+
+    enabled: bool = False
+    """Whether the largest eigenvalue is watched at all."""
+
+    window: int = 5
+    """Measurements in a local mean."""
+
+    ratio: float = 1.3
+    """The search stops once a local mean is more than so many times the earlier one."""
+
+    look_back: int = 4
+    """How many measurements earlier that one is."""
+
+    start_epoch: int = 10
+    """First epoch whose cell may be returned. The published code counts epochs from 0, so that its 10 is line 11."""
+
+    every: int = 1
+    """Epochs between measurements: 1 as in the paper's text, which smooths over 5 epochs; the published scripts take 2,
+    in searches of 50 epochs (`scripts/DARTS-ADA_search.sh`)."""
+
+    def __post_init__(self) -> None:
+        if min(self.window, self.look_back, self.every) < 1 or self.start_epoch < 0 or self.ratio <= 0:
+            raise ValueError("expected window, look_back and every from 1, start_epoch from 0, and a ratio above 0")
+
+
+@dataclass(frozen=True)
+class DropPathConfig:
+    """What the weight step drops, `optimizers.drop_path` (R-DARTS(DP), Zela et al. 2020a)."""
+
+    probability: float = 0.0
+    """That of the last epoch, to which it rises linearly from 0 in the first; 0 for none."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability < 1:
+            raise ValueError("expected a probability from 0 to less than 1")
+
+
+@dataclass(frozen=True)
 class OptimizerConfig:
     """All settings of a differentiable method."""
 
     weights: WeightConfig = field(default_factory=WeightConfig)
     alphas: AlphaConfig = field(default_factory=AlphaConfig)
     perturbation: PerturbationConfig = field(default_factory=PerturbationConfig)
+    hessian_penalty: HessianPenaltyConfig = field(default_factory=HessianPenaltyConfig)
+    early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
+    drop_path: DropPathConfig = field(default_factory=DropPathConfig)

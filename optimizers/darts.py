@@ -23,3 +23,39 @@ register_preset(
     {"alphas.unrolled": True},  # optimizers/darts/train_search.py, --unrolled
     "second-order DARTS (Liu et al. 2019, equation 7)",
 )
+
+# The regularised DARTS that section 5.5 and figure 3 compare with (appendix 7.1): settings that any method can carry.
+
+register_preset(
+    "hessian_reg",
+    Darts,
+    {"hessian_penalty.coefficient": 0.3},  # ours, see docs/methods.md
+    "DARTS with a penalty on a finite difference of the Hessian (Chen & Hsieh 2020, section 4)",
+    companions=False,
+)
+
+register_preset(
+    "darts_es",
+    Darts,
+    {"early_stopping.enabled": True},  # RobustDARTS src/search/args.py:61-64 has the other settings
+    "DARTS, stopped early where the Hessian's largest eigenvalue grows (Zela et al. 2020a)",
+    companions=False,
+)
+
+register_preset(
+    "r_darts_l2",
+    Darts,
+    {"weights.weight_decay": 9e-4},  # of the grid, the best by validation error in RobustDARTS's search logs
+    "DARTS with more weight decay (Zela et al. 2020a)",
+    companions=False,
+    grid=("weights.weight_decay", (3e-4, 9e-4, 27e-4, 81e-4, 243e-4)),  # RobustDARTS scripts/start_search.sh:5
+)
+
+register_preset(
+    "r_darts_dp",
+    Darts,
+    {"drop_path.probability": 0.2},  # RobustDARTS src/search/args.py:49
+    "DARTS with scheduled drop-path (Zela et al. 2020a)",
+    companions=False,
+    grid=("drop_path.probability", (0.0, 0.2, 0.4, 0.6)),  # RobustDARTS scripts/start_search.sh:6
+)

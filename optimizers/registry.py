@@ -42,12 +42,14 @@ class Method:
         optimizer_class: the class that runs it.
         summary: one line with the source.
         settings: values that differ from the defaults of the class's `config_class`, by dotted key.
+        grid: a setting and the values of it that its authors try, to choose among the finished runs; or None.
     """
 
     name: str
     optimizer_class: type[Optimizer]
     summary: str
     settings: Mapping[str, object] = field(default_factory=dict)
+    grid: tuple[str, tuple[float, ...]] | None = None
 
 
 _methods: dict[str, Method] = {}
@@ -76,6 +78,8 @@ def register_preset(
     summary: str,
     *,
     perturbed: str | None = None,
+    companions: bool = True,
+    grid: tuple[str, tuple[float, ...]] | None = None,
 ) -> None:
     """Make a class with other settings known by a name, and by others with each perturbation.
 
@@ -85,12 +89,14 @@ def register_preset(
         settings: values that differ from the class's defaults, by dotted key; the network's are allowed.
         summary: one line with the source.
         perturbed: what the names with a perturbation start with, if not with `name`.
+        companions: whether there are such names, where the class relaxes.
+        grid: as `Method.grid`.
 
     Raises:
         ValueError: a name is taken; nothing is registered then.
     """
-    methods = [Method(name, optimizer_class, summary, dict(settings))]
-    if optimizer_class.relaxes and "perturbation.kind" not in settings:
+    methods = [Method(name, optimizer_class, summary, dict(settings), grid)]
+    if companions and optimizer_class.relaxes and "perturbation.kind" not in settings:
         for suffix, (kind, words) in PERTURBATIONS.items():
             with_kind = {**settings, "perturbation.kind": kind}
             methods.append(Method(f"{perturbed or name}_{suffix}", optimizer_class, f"{name} {words}", with_kind))

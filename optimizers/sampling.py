@@ -54,6 +54,8 @@ class SamplingConfig(OptimizerConfig):
     def __post_init__(self) -> None:
         if self.perturbation.kind != "none":
             raise ValueError("a sampled architecture is no mixture that could be perturbed")
+        if self.hessian_penalty.coefficient or self.early_stopping.enabled:
+            raise ValueError("without alphas there is no Hessian to penalise or to watch")
 
 
 class SamplingOptimizer(Optimizer):

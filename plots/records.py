@@ -388,26 +388,29 @@ def as_number(value: object) -> float | None:
 
 
 def _agree(first: RunFolder, second: RunFolder, what: str, expected: object, got: object) -> None:
-    if expected == got:
-        return
     if isinstance(expected, dict) and isinstance(got, dict):
         names = sorted(differing(expected, got))
         difference = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     else:
-        difference = f"{expected!r} and {got!r}"
-    raise UserError(
-        f"{first.path} and {second.path} differ in {what} ({difference}), so they cannot share a figure; "
-        "draw each from its own folder"
-    )
+        difference = "" if expected == got else f"{expected!r} and {got!r}"
+    if difference:
+        raise UserError(
+            f"{first.path} and {second.path} differ in {what} ({difference}), so they cannot share a figure; "
+            "draw each from its own folder"
+        )
 
 
 def differing(expected: dict[str, Any], got: dict[str, Any], prefix: str = "") -> Iterable[str]:
-    """Dotted names of the entries in which two nested settings differ."""
-    for key in expected.keys() | got.keys():
-        left, right = expected.get(key), got.get(key)
+    """Dotted names of the entries in which two nested settings differ.
+
+    One that only one of them has came with a later version. Runs of the same name then have it at its default, unless
+    a user gave two configurations one `--name`.
+    """
+    for key in expected.keys() & got.keys():
+        left, right = expected[key], got[key]
         if isinstance(left, dict) and isinstance(right, dict):
             yield from differing(left, right, f"{prefix}{key}.")
-        elif left != right or (key in expected) != (key in got):
+        elif left != right:
             yield f"{prefix}{key}"
 
 

@@ -79,6 +79,7 @@ class Look:
 
 _KNOWN = {
     "darts": Look("DARTS", _VERMILION, _SOLID, "o"),
+    "darts_2nd": Look("DARTS (2nd order)", _VERMILION, _LONG, "o", hollow=True),
     "sdarts_rs": Look("SDARTS-RS", _BLUE, _DASHED, "s"),
     "sdarts_adv": Look("SDARTS-ADV", _GREEN, _DASH_DOT, "^"),
     "pc_darts": Look("PC-DARTS", _ORANGE, _DOTTED, "D"),

@@ -32,7 +32,7 @@ _TERMS = 5
 class FusedSupernet(Supernet):
     """The same function of weights, mixture and images; arguments and errors are the parent's.
 
-    Passes that skip operations, that are to be differentiated twice, or whose channels are partial are the parent's.
+    Passes that skip operations or drop paths, are to be differentiated twice or have partial channels are the parent's.
     """
 
     def _layers(
@@ -48,10 +48,11 @@ class FusedSupernet(Supernet):
         mixture: Mixture,
         counting: Sequence[Sequence[int]],
         projections: Tensor,
+        path_factors: Tensor | None,
     ) -> Tensor:
         fits = self.config.partial_channels == 1 and all(len(operations) == 3 for operations in counting)
-        if not (isinstance(layers, _FusedLayers) and fits):
-            return super()._cell(layers, name, mixture, counting, projections)
+        if not (isinstance(layers, _FusedLayers) and fits and path_factors is None):
+            return super()._cell(layers, name, mixture, counting, projections, path_factors)
         norms = [
             layers.norm(f"{name}.block{block}.{kind}")
             for block in range(self.space.blocks)

@@ -172,6 +172,7 @@ class Supernet:
         training: bool = False,
         update_statistics: bool = True,
         skip_zeros: bool = False,
+        path_factors: Tensor | None = None,
         twice_differentiable: bool = False,
     ) -> Tensor:
         """Logits `[batch, classes]`.
@@ -185,6 +186,8 @@ class Supernet:
             update_statistics: in training, move the stored statistics towards the batch's.
             skip_zeros: do not evaluate operations whose coefficient is exactly zero. The logits stay the same; skipped
                 operations keep their statistics, and neither their weights nor their coefficients get a gradient.
+            path_factors: `[cells, blocks, batch]`, what each block's output is multiplied with, image by image
+                (scheduled drop-path); None for ones.
             twice_differentiable: whether second derivatives will be asked for, which a faster supernet may not have.
         """
         return self.after_stem(
@@ -200,6 +203,7 @@ class Supernet:
             training=training,
             update_statistics=update_statistics,
             skip_zeros=skip_zeros,
+            path_factors=path_factors,
             twice_differentiable=twice_differentiable,
         )
 
@@ -230,6 +234,7 @@ class Supernet:
         training: bool = False,
         update_statistics: bool = True,
         skip_zeros: bool = False,
+        path_factors: Tensor | None = None,
         twice_differentiable: bool = False,
     ) -> Tensor:
         """Logits `[batch, classes]` from what `stem` gave at the same weights."""
@@ -243,7 +248,8 @@ class Supernet:
                     if index == halving:
                         state = self._halve(state)
                 projections = layers(f"cell{index}.projections", state)
-            state = self._cell(layers, f"cell{index}", mixtures[index], counting[index], projections)
+            factors = None if path_factors is None else path_factors[index]
+            state = self._cell(layers, f"cell{index}", mixtures[index], counting[index], projections, factors)
         state = layers.postprocess(F.relu(state))
         return layers.classify(state.mean(dim=(2, 3)))
 
@@ -279,6 +285,7 @@ class Supernet:
         mixture: Mixture,
         counting: Sequence[Sequence[int]],
         projections: Tensor,
+        path_factors: Tensor | None,
     ) -> Tensor:
         blocks = self.space.blocks
         width = projections.shape[1] // (2 * blocks)
@@ -291,7 +298,8 @@ class Supernet:
                 total = _weighted_sum(inputs[block + 1].unbind(), terms)
             else:
                 total = sum(terms[1:], terms[0])
-            states.append(self._mixed(layers, f"{name}.block{block}", coefficients, counting[block], total))
+            state = self._mixed(layers, f"{name}.block{block}", coefficients, counting[block], total)
+            states.append(state if path_factors is None else state * path_factors[block].view(-1, 1, 1, 1))
         edge, *shares = mixture.output.unbind()
         merged = torch.cat([share * state for share, state in zip(shares, states, strict=True)], dim=1)
         return merged + edge * through

@@ -18,6 +18,7 @@ DEVICES = [
     pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")),
 ]
 METHODS = ["darts", "darts_2nd", "sdarts_rs", "sdarts_adv", "nasp", "pc_darts", "pc_darts_adv", "enas", "random_ws"]
+METHODS += ["hessian_reg", "r_darts_dp"]
 
 
 @pytest.mark.parametrize("device", DEVICES)

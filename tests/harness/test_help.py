@@ -13,6 +13,7 @@ COMMANDS = {
     "plot": ({"matplotlib", "seaborn", "torch", "numpy"}, ["RESULTS"]),
     "prepare": ({"torch", "torchvision", "tensorflow"}, ["--nasbench"]),
     "tabulate": ({"torch", "numpy", "sklearn"}, ["--learning-rate", "write-only"]),
+    "choose": ({"torch", "matplotlib", "numpy"}, ["RESULTS"]),
     "demo": ({"torch", "numpy", "matplotlib"}, ["--seeds"]),
 }
 

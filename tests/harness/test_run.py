@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import run
+from harness import choose, run
 from harness.errors import UserError, run_command
 from harness.run import parse_seeds
 from harness.run_folder import RunFolder
@@ -91,6 +92,17 @@ def test_a_folder_of_another_configuration_is_refused(changed: list[str], messag
     assert (seed_folder(finished, 0) / "epochs.jsonl").read_bytes() == before
 
 
+def test_a_record_from_before_a_setting_is_one_at_its_default(finished: Path, tmp_path: Path) -> None:
+    folder = seed_folder(tmp_path, 0)
+    shutil.copytree(seed_folder(finished, 0), folder)
+    older = json.loads((folder / "config.json").read_text())
+    del older["settings"]["drop_path"], older["settings"]["weights"]["skip_unused"]
+    (folder / "config.json").write_text(json.dumps(older))
+    assert run.main(command(tmp_path, "--optimizer", "darts", "--seeds", "1")) == 0
+    with pytest.raises(UserError, match=r"settings\.drop_path\.probability = 0\.0, asked for is 0\.2"):
+        run.main(command(tmp_path, "--optimizer", "darts", "--seeds", "1", "--set", "drop_path.probability=0.2"))
+
+
 def test_a_half_done_seed_goes_on(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = command(tmp_path, "--optimizer", "darts", "--seeds", "1")
     arguments[arguments.index("data.images=20")] = "data.images=100"
@@ -156,6 +168,55 @@ def test_changed_settings_without_a_name_get_one_of_their_own(
     assert folder("weights.momentum=0.7") != first
 
 
+def test_a_grid_runs_a_variant_for_each_value_and_one_is_chosen_by_the_supernet(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = command(tmp_path, "--optimizer", "r_darts_l2", "--seeds", "1")
+    at = arguments.index("--name")
+    arguments = [*arguments[:at], *arguments[at + 2 :]]
+    assert run.main([*arguments, "--grid", "weights.weight_decay=9e-4,.5", "--epochs", "1"]) == 0
+    accuracies = {}
+    for value in ("0.0009", "0.5"):
+        folder = RunFolder(seed_folder(tmp_path, 0, f"r_darts_l2@{value}"))
+        assert folder.config()["settings"]["weights"]["weight_decay"] == float(value)
+        accuracies[value] = folder.epochs()[-1]["supernet_valid_accuracy"]
+    capsys.readouterr()
+    assert choose.main([str(tmp_path)]) == 0
+    best = max(accuracies, key=lambda value: accuracies[value])
+    assert f"seed 0: r_darts_l2@{best}, " in capsys.readouterr().out
+
+
+def test_the_authors_grid_is_a_preset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for optimizer, key, values in (
+        ("r_darts_l2", "weights.weight_decay", ["0.0003", "0.0009", "0.0027", "0.0081", "0.0243"]),
+        ("r_darts_dp", "drop_path.probability", ["0", "0.2", "0.4", "0.6"]),
+    ):
+        arguments = command(tmp_path, "--optimizer", optimizer, "--seeds", "2", "--grid", "--dry-run")
+        assert run.main(arguments) == 0
+        out = capsys.readouterr().out
+        section, name = key.split(".")
+        for value in values:
+            assert f"would run 2 of 2 seeds of {optimizer}@tiny-{value} on digits" in out
+        configurations = [json.loads("{" + part.partition("\n}")[0] + "}") for part in out.split("\n{")[1:]]
+        assert [one[section][name] for one in configurations] == [float(value) for value in values]
+
+
+PUBLISHED = Path(__file__).parents[2] / "results" / "published" / "demo"
+
+
+@pytest.mark.parametrize("optimizer", ["darts", "sdarts_rs", "sdarts_adv"])
+def test_published_runs_are_still_what_the_same_command_asks_for(
+    optimizer: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not PUBLISHED.exists():
+        pytest.skip("needs results/published/demo, which a checkout has and a wheel does not")
+    arguments = ["--bench", "digits", "--space", "1", "--optimizer", optimizer, "--seeds", "6", "--dry-run"]
+    assert run.main([*arguments, "--results", str(PUBLISHED)]) == 0
+    out = capsys.readouterr().out
+    assert out.count("finished before (100 epochs), skipped") == 6
+    assert f"would run 0 of 6 seeds of {optimizer} on digits" in out
+
+
 def test_seeds_are_a_number_or_a_list() -> None:
     assert parse_seeds("6") == [0, 1, 2, 3, 4, 5]
     assert parse_seeds("3,5,7") == [3, 5, 7]
@@ -183,6 +244,13 @@ BAD = [
     (["--set", "network.cells=0"], "expected at least 1 of network.cells"),
     (["--set", "network.partial_channels=3"], "expected network.channels (8) to be a multiple of"),
     (["--frobnicate"], "--frobnicate"),
+    (["--grid"], "--grid: darts has no grid of its own, r_darts_l2 and r_darts_dp have"),
+    (["--grid", "--optimizer", "dart"], "unknown optimizer 'dart'"),
+    (["--grid", "weights.weight_decay"], "--grid: expected KEY=VALUE,VALUE,..."),
+    (["--grid", "weights.weight_decay=0.1"], "--grid: expected KEY=VALUE,VALUE,..."),
+    (["--grid", "weights.weight_decay=0.1,.10"], "--grid: expected KEY=VALUE,VALUE,..."),
+    (["--grid", "drop_path.probability=0,2"], "drop_path.probability: expected a probability from 0 to less than 1"),
+    (["--grid", "drop_path.probability=0,.2", "--set", "drop_path.probability=0"], "--grid and --set both give"),
 ]
 
 
@@ -249,5 +317,6 @@ def test_lists_print_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert run.main(["--bench", "list"]) == 0
     out = capsys.readouterr().out
     methods = ("darts", "sdarts_rs", "sdarts_adv", "darts_2nd_gauss", "gdas_rs", "nasp_adv", "pc_darts_rs")
-    for name in (*methods, "nb101", "digits"):
+    regularised = ("hessian_reg", "darts_es", "r_darts_l2", "r_darts_dp")
+    for name in (*methods, *regularised, "nb101", "digits"):
         assert f"\n{name} " in f"\n{out}"

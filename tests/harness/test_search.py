@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from harness.benchmarks import get_benchmark
 from harness.errors import UserError
@@ -70,7 +71,9 @@ def test_lines_describe_every_epoch_from_before_training_to_the_last(uninterrupt
     assert all(line["train_loss"] > 0 for line in uninterrupted[1:])
 
 
-@pytest.mark.parametrize("optimizer", ["darts_2nd", "gdas", "gdas_rs", "nasp", "pc_darts_adv"])
+@pytest.mark.parametrize(
+    "optimizer", ["darts_2nd", "gdas", "gdas_rs", "nasp", "pc_darts_adv", "hessian_reg", "r_darts_dp"]
+)
 def test_every_kind_of_method_searches_and_resumes_to_the_bit(tmp_path: Path, optimizer: str) -> None:
     whole = small_search(tmp_path / "whole", optimizer, network__channels=4)
     whole.run()
@@ -154,6 +157,67 @@ def test_a_method_without_alphas_is_recorded_without_a_hessian_and_resumes_exact
     assert len(interrupted.folder.epochs()) == 3
     small_search(tmp_path / "cut", name, **settings).run()
     assert without_seconds(interrupted.folder.epochs()) == without_seconds(lines)
+
+
+#: At such a ratio the first eigenvalues that count, of epochs 1 and 3, stop the search.
+STOPPING: dict[str, Any] = {
+    "early_stopping__window": 1,
+    "early_stopping__look_back": 2,
+    "early_stopping__start_epoch": 1,
+    "early_stopping__ratio": 0.01,
+    "hessian__every": 0,
+}
+
+
+def test_after_an_early_stop_every_line_is_of_the_earlier_cell_and_nothing_trains(tmp_path: Path) -> None:
+    stopping = small_search(tmp_path / "es", "darts_es", **STOPPING)
+    plain = small_search(tmp_path / "darts", "darts", hessian__every=1)
+    stopping.run()
+    plain.run(stopped=lambda: len(plain.folder.epochs()) == 4)
+    lines, without = stopping.folder.epochs(), plain.folder.epochs()
+    assert [line["epoch"] for line in lines] == list(range(EPOCHS + 1))
+    assert without_seconds(lines[:3]) == without_seconds(without[:3])
+    measured = ("alphas", "cell", "matrix", "ops", "test_error", "valid_error", "repeats")
+    for line in lines[3:]:
+        assert (line["stopped_after"], line["returned_epoch"]) == (3, 1)
+        for key in (*measured, "supernet_valid_accuracy", "supernet_valid_loss"):
+            assert line[key] == lines[1][key]
+    assert lines[1]["alphas"] != lines[2]["alphas"] != without[3]["alphas"]
+    for key in ("train_loss", "train_accuracy", "lambda_max", "trace"):
+        assert lines[3][key] == without[3][key] != lines[1][key]
+    assert lines[4]["lambda_max"] == lines[1]["lambda_max"]
+    assert (lines[4]["train_loss"], lines[4]["train_accuracy"], lines[4]["seconds"]) == (None, None, {})
+    assert stopping.optimizer.derive().hash == lines[1]["cell"]
+    # The weights are those of the epoch it stopped after.
+    for name, tensor in stopping.optimizer.weights.parameters.items():
+        assert torch.equal(tensor, plain.optimizer.weights.parameters[name])
+
+
+def test_a_search_that_never_stops_early_is_the_one_without_it(tmp_path: Path) -> None:
+    patient, plain = small_search(tmp_path / "es", "darts_es"), small_search(tmp_path / "darts", "darts")
+    patient.run()
+    plain.run()
+    curvature = ("lambda_max", "lambda_min", "spectral_norm", "trace", "published_hessian_norm")
+    for line, theirs in zip(
+        without_seconds(patient.folder.epochs()), without_seconds(plain.folder.epochs()), strict=True
+    ):
+        if line["epoch"] % 2:  # every epoch is watched before the last, though recorded would be every other
+            assert theirs["lambda_max"] is None
+            theirs.update({key: line[key] for key in curvature})
+        assert line["lambda_max"] is not None
+        assert line == theirs
+
+
+@pytest.mark.parametrize("recorded", [1, 2, 3, 4])
+def test_resumed_before_or_after_an_early_stop_the_lines_are_the_same(recorded: int, tmp_path: Path) -> None:
+    whole, cut = (small_search(tmp_path / name, "darts_es", **STOPPING) for name in ("whole", "cut"))
+    whole.run()
+    cut.run(stopped=lambda: len(cut.folder.epochs()) == recorded)
+    assert len(cut.folder.epochs()) == recorded
+    resumed = small_search(tmp_path / "cut", "darts_es", **STOPPING)
+    resumed.run()
+    assert without_seconds(resumed.folder.epochs()) == without_seconds(whole.folder.epochs())
+    assert resumed.optimizer.derive() == whole.optimizer.derive()
 
 
 def test_measuring_does_not_change_the_search(tmp_path: Path, uninterrupted: list[Line]) -> None:

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from harness.benchmarks import BENCHMARKS
+from harness.benchmarks import BENCHMARKS, get_benchmark
 from harness.errors import UserError
 from harness.settings import SearchConfig, get_setting, resolve, setting_keys, with_setting
 from optimizers.config import OptimizerConfig
@@ -40,6 +40,16 @@ def test_the_user_has_the_last_word_after_preset_and_benchmark() -> None:
     assert (config.network.channels, config.epochs, config.method.perturbation.steps) == (4, 9, 1)
     assert changed == {"perturbation.steps": 1}
     assert config.method.perturbation.kind == "adversarial"
+
+
+@pytest.mark.parametrize("name", ["enas", "random_ws"])
+def test_a_benchmark_sets_the_scale_of_all_methods_over_their_presets(name: str) -> None:
+    method = get_method(name)
+    at_full_scale, _ = resolve(method, {}, {}, None)
+    assert (at_full_scale.data.batch_size, at_full_scale.method.weights.gradient_clip) == (64, 0.25)
+    small, changed = resolve(method, get_benchmark("digits").settings, {}, None)
+    assert (small.data.batch_size, small.method.weights.gradient_clip) == (120, 5)
+    assert changed == {}
 
 
 def test_a_value_that_equals_the_preset_changes_nothing() -> None:

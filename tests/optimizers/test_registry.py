@@ -60,6 +60,15 @@ def test_a_preset_with_a_perturbation_has_no_companions() -> None:
     assert list_methods()[-1].name == "gentle"
 
 
+@pytest.mark.parametrize("name", ["hessian_reg", "darts_es", "r_darts_l2", "r_darts_dp"])
+def test_regularised_darts_is_darts_with_one_setting_and_no_companions(name: str) -> None:
+    method = get_method(name)
+    assert method.optimizer_class is get_method("darts").optimizer_class
+    assert len(method.settings) == 1
+    with pytest.raises(ValueError, match=f"unknown optimizer '{name}_rs'"):
+        get_method(f"{name}_rs")
+
+
 def test_nothing_is_registered_where_a_companions_name_is_taken() -> None:
     register_preset("mine_adv", Optimizer, {"perturbation.kind": "adversarial"}, "taken")
     with pytest.raises(ValueError, match="'mine_adv' is registered twice"):

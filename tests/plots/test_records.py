@@ -45,6 +45,13 @@ def test_runs_are_grouped_by_bench_and_space_and_method(write_run: WriteRun, tmp
     assert notes == []
 
 
+def test_a_setting_that_came_after_a_run_does_not_keep_it_from_the_figure(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("darts", 0, [0.5, 0.4], settings={"weights": {"decay": 0.1}})
+    write_run("darts", 1, [0.5, 0.4], settings={"weights": {"decay": 0.1, "more": 2}, "drop_path": {"probability": 0}})
+    (comparison,), _ = gather(tmp_path)
+    assert len(comparison.methods[0].runs) == 2
+
+
 def test_seeds_are_in_order_of_number_not_of_name(write_run: WriteRun, tmp_path: Path) -> None:
     for seed in (10, 2, 9):
         write_run("darts", seed, [0.5, 0.4])

@@ -15,7 +15,17 @@ from matplotlib.lines import Line2D
 from plots import style
 
 LITERATURE = ["darts", "sdarts_rs", "sdarts_adv", "pc_darts", "gdas", "nasp", "enas", "random_ws"]
-FAMILY = ["hessian_reg", "darts_es", "r_darts_l2", "r_darts_dp", "pc_darts_rs", "pc_darts_adv", "gdas_rs", "gdas_adv"]
+FAMILY = [
+    "darts_2nd",
+    "hessian_reg",
+    "darts_es",
+    "r_darts_l2",
+    "r_darts_dp",
+    "pc_darts_rs",
+    "pc_darts_adv",
+    "gdas_rs",
+    "gdas_adv",
+]
 
 
 def brightness(colour: str) -> float:

@@ -55,6 +55,11 @@ def passes(kind: type[Supernet], space: int, training: bool, channels: int) -> d
     parameters = list(weights.parameters.values())
     record("alphas", supernet(weights.frozen(), relaxed, images, training=training), alphas)
     record("weights", supernet(weights, relaxed.detach(), images, training=training), parameters)
+    factors = (
+        torch.arange(supernet.config.cells * supernet.space.blocks * 5).view(-1, supernet.space.blocks, 5).cuda() % 3
+    )
+    dropped = supernet(weights, relaxed.detach(), images, training=training, path_factors=factors.double())
+    record("dropped paths", dropped, parameters)
     relaxed = Mixture.from_rows([alpha.softmax(-1) for alpha in alphas])
     both = supernet(weights, relaxed, images, training=training, update_statistics=False)
     record("both", both, [*alphas, *parameters])

@@ -252,6 +252,32 @@ def test_parameter_counts_are_the_published_ones(space: int, parts: int, count: 
     assert sum(tensor.numel() for tensor in weights.parameters.values()) == count
 
 
+def test_path_factors_multiply_a_blocks_output_image_by_image() -> None:
+    supernet = small_supernet(1)
+    weights = supernet.fold(supernet.initial_weights(torch.Generator().manual_seed(0), torch.float64))
+    rows = [
+        torch.rand(shape, generator=torch.Generator().manual_seed(1)).double() for shape in supernet.space.row_shapes
+    ]
+    mixture, images = (
+        Mixture.from_rows(rows),
+        torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(2)).double(),
+    )
+    plain = supernet(weights, mixture, images)
+    factors = torch.ones(3, 4, 3, dtype=torch.float64)
+    assert torch.equal(supernet(weights, mixture, images, path_factors=factors), plain)
+    # In one cell one block of the second image is dropped, in another one of the last image is doubled.
+    factors[1, 2, 1], factors[2, 0, 2] = 0, 2
+    expected = []
+    for image, (cell, block, factor) in enumerate([(0, 0, 1.0), (1, 2, 0.0), (2, 0, 2.0)]):
+        mixtures = [Mixture.from_rows([row.clone() for row in rows]) for _ in range(3)]
+        mixtures[cell].operations[block] *= factor
+        expected.append(supernet(weights, mixtures, images[image : image + 1]))
+    logits = supernet(weights, mixture, images, path_factors=factors)
+    assert torch.allclose(logits, torch.cat(expected), rtol=1e-12, atol=1e-12)
+    assert torch.allclose(logits[0], plain[0])
+    assert not any(torch.allclose(logits[image], plain[image]) for image in (1, 2))
+
+
 @pytest.mark.parametrize(("space", "parts", "count"), [(1, 1, 20_894), (1, 4, 7_958), (3, 1, 27_646), (3, 4, 11_476)])
 def test_parameter_counts_of_the_golden_networks_are_the_published_ones(space: int, parts: int, count: int) -> None:
     supernet = Supernet(SPACES[space], SupernetConfig(channels=4, cells=3, partial_channels=parts))
