@@ -65,7 +65,7 @@ class Cell:
 
     def __init__(self, matrix: npt.ArrayLike, ops: Sequence[str]) -> None:
         rows = _checked_rows(matrix, ops)
-        kept = _vertices_on_a_path(rows)
+        kept = vertices_on_a_path(rows)
         pruned = [[rows[source][target] for target in kept] for source in kept]
         self.ops = tuple([ops[vertex] for vertex in kept])
         _check_domain(pruned, self.ops)
@@ -115,8 +115,12 @@ def _checked_rows(matrix: npt.ArrayLike, ops: Sequence[str]) -> Rows:
     return rows
 
 
-def _vertices_on_a_path(rows: Rows) -> list[int]:
-    """Vertices reachable from the first and from which the last is reachable, in order."""
+def vertices_on_a_path(rows: Rows) -> list[int]:
+    """Vertices reachable from the first and from which the last is reachable, in order.
+
+    Raises:
+        InvalidCell: no path leads from the first to the last.
+    """
     last = len(rows) - 1
     # Edges only point forwards, so one sweep each way closes the relation.
     from_input = {0}

@@ -30,7 +30,8 @@ def canonical_order(matrix: Matrix) -> npt.NDArray[np.int64]:
 def automorphisms(matrix: Matrix) -> Orders:
     """All orders `[n, v]` of the vertices that leave the matrix as it is; the first leaves every vertex in place."""
     orders = _orders(len(matrix))
-    return orders[(_reordered(matrix, orders) == matrix).all(axis=(1, 2))]
+    same: Orders = orders[(_reordered(matrix, orders) == matrix).all(axis=(1, 2))]
+    return same
 
 
 def _reordered(matrix: Matrix, orders: Orders) -> npt.NDArray[np.int64]:
