@@ -23,7 +23,7 @@ from __future__ import annotations
 import json
 import mmap
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -175,11 +175,12 @@ class Index:
         }
         self.record_bytes = self._dtypes["records"].itemsize
         self.stored = tuple(name for name, _ in header["record"])
-        self._format = "".join(_STRUCT_CODES[code] for _, code in header["record"])
+        self._codes: list[list[str]] = header["record"]
 
-    def unpacker(self, records: int) -> struct.Struct:
-        """Reads so many records that follow each other: `len(stored)` values for each."""
-        return struct.Struct("<" + self._format * records)
+    def unpacker(self, names: Collection[str], records: int) -> struct.Struct:
+        """Reads some of the `stored` columns of so many records that follow each other, in the order of `stored`."""
+        one = "".join(_STRUCT_CODES[code] if name in names else f"{code[2]}x" for name, code in self._codes)
+        return struct.Struct("<" + one * records)
 
     def verified(self, name: str) -> Array:
         """An array, read only once its checksum was found right.

@@ -82,20 +82,7 @@ class Table:
         self._cells_at, self._starts_at, self._records_at = index.cells_at, index.starts_at, index.records_at
         self._record_bytes = index.record_bytes
         self._budgets = len(index.info.epoch_budgets)
-        self._unpacker = cache(index.unpacker)
-        self._parts = {
-            halfway: [
-                self._part(name)
-                for name in (
-                    f"{moment}_test_accuracy",
-                    f"{moment}_validation_accuracy",
-                    f"{moment}_train_accuracy",
-                    f"{moment}_seconds",
-                    "parameters",
-                )
-            ]
-            for halfway, moment in ((False, "final"), (True, "halfway"))
-        }
+        self._readers = {halfway: _Reader(index, moment) for halfway, moment in ((False, "final"), (True, "halfway"))}
 
     @classmethod
     def open(cls, path: Path | str) -> Table:
@@ -119,25 +106,23 @@ class Table:
             UserError: the index is damaged where this cell lies.
         """
         hash_ = cell if isinstance(cell, str) else cell.hash
-        slot = self._checked_row(hash_) * self._budgets + self._budget(epochs)
+        budget = self._budgets - 1 if epochs is None else self._budget(epochs)
+        slot = self._checked_row(hash_) * self._budgets + budget
         start = self._first_record[slot]
         repeats = self._first_record[slot + 1] - start
         if not repeats:
             raise self._untrained(hash_, epochs)
-        values = self._unpacker(repeats).unpack_from(self._content, self._records_at + start * self._record_bytes)
-        test, valid, train, seconds, parameters = [
-            constant * repeats if part is None else values[part] for part, constant in self._parts[halfway]
-        ]
+        test, valid, train, seconds, parameters = self._readers[halfway].read(start, repeats)
         return CellMetrics(
             hash_,
             epochs or self.info.epoch_budgets[-1],
             repeats,
-            _mean([1.0 - accuracy for accuracy in test]),
-            _mean([1.0 - accuracy for accuracy in valid]),
+            mean_error(test),
+            mean_error(valid),
             test,
             valid,
             train,
-            _mean(seconds),
+            mean(seconds),
             parameters[0],
         )
 
@@ -222,12 +207,6 @@ class Table:
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).open, (self.path,)
 
-    def _part(self, name: str) -> tuple[slice | None, tuple[Any, ...]]:
-        """Where a column is among the values of records that follow each other, or else the one value that it has."""
-        if name in self._index.constants:
-            return None, (self._index.constants[name],)
-        return slice(self._index.stored.index(name), None, len(self._index.stored)), ()
-
     def _checked_row(self, hash_: str) -> int:
         """The place of a cell whose content has the right checksum."""
         row = self._find(hash_)
@@ -295,6 +274,27 @@ class Table:
         )
 
 
+class _Reader:
+    """Reads what a query answers with, at one moment of the training runs."""
+
+    def __init__(self, index: Index, moment: str) -> None:
+        names = [f"{moment}_{name}" for name in ("test_accuracy", "validation_accuracy", "train_accuracy", "seconds")]
+        names.append("parameters")
+        stored = [name for name in index.stored if name in names]
+        # Where a column is among the values of records that follow each other, or else the one value that it has.
+        self._parts = [
+            (slice(stored.index(name), None, len(stored)), ()) if name in stored else (None, (index.constants[name],))
+            for name in names
+        ]
+        self._unpacker = cache(lambda records: index.unpacker(names, records))
+        self._content, self._records_at, self._record_bytes = index.content, index.records_at, index.record_bytes
+
+    def read(self, start: int, records: int) -> list[tuple[Any, ...]]:
+        """Test, validation and train accuracy, seconds and parameters of each of so many records."""
+        values = self._unpacker(records).unpack_from(self._content, self._records_at + start * self._record_bytes)
+        return [constant * records if part is None else values[part] for part, constant in self._parts]
+
+
 def mean_of_repeats(values: Floats) -> Floats:
     """Means `[cells]` over the repeats that are there of `[cells, repeats]`, the same to the bit as `Table.query`'s."""
     repeats = np.isfinite(values).sum(axis=1)
@@ -305,9 +305,20 @@ def mean_of_repeats(values: Floats) -> Floats:
     return means
 
 
-def _mean(values: Sequence[float]) -> float:
+def mean_error(accuracies: Sequence[float]) -> float:
+    """The mean of 1 - accuracy over a cell's repeats, the same to the bit as NumPy's in a fraction of its time."""
+    if len(accuracies) > 7:
+        # From here on NumPy adds in another order.
+        return float(np.mean([1.0 - accuracy for accuracy in accuracies]))
+    total = 0.0
+    for accuracy in accuracies:
+        total += 1.0 - accuracy
+    return total / len(accuracies)
+
+
+def mean(values: Sequence[float]) -> float:
+    """The same for the values themselves."""
     if len(values) > 7:
-        # NumPy's order of summation, which is the plain one below eight values only.
         return float(np.mean(values))
     # `sum` compensates rounding in newer versions of Python.
     return reduce(add, values) / len(values)
