@@ -32,6 +32,7 @@ from harness.errors import EXIT_USER_ERROR, UserError
 from harness.progress import Progress
 from harness.run_folder import CONFIG, ENVIRONMENT, EPOCHS, Line, RunFolder, RunFolderError, run_path
 from harness.settings import SearchConfig, resolve
+from harness.table import CellTable
 from optimizers.registry import Method, get_method
 from spaces.search_space import get_space
 
@@ -54,6 +55,7 @@ class Request:
         name: name of the variant, or None.
         workers: seeds side by side; None for one a core, or one on a GPU.
         threads: CPU threads of each seed.
+        table_backend: index, or nasbench for the official API.
         command: the command line, for `env.json`.
     """
 
@@ -68,6 +70,7 @@ class Request:
     name: str | None = None
     workers: int | None = None
     threads: int = 1
+    table_backend: str = "index"
     command: Sequence[str] = ()
 
 
@@ -150,6 +153,10 @@ def _start_importing() -> None:
 def _record(request: Request, bench: Benchmark, config: SearchConfig, name: str | None) -> dict[str, Any]:
     """What `config.json` holds, the seed aside; loads the data, so that mistakes show before any process starts."""
     images, table = bench.images(), bench.table(request.space)
+    if request.table_backend == "nasbench":
+        from harness.official_api import check_source
+
+        check_source(table)
     half = len(images.train_images) // 2
     count = config.data.images or half
     if not 1 <= count <= half:
@@ -342,11 +349,21 @@ def _search(seed: _Seed, report: Any, stopped: Any) -> None:
         training, validation = halve(arrays, seed.device, limit=seed.config.data.images or None)
         method: Method = get_method(seed.request.optimizer)
         task = Task(bench.name, get_space(seed.request.space), method, seed.config, seed.seed, record["scale"])
-        search = Search(task, folder, training, validation, bench.table(seed.request.space), arrays.classes)
+        search = Search(task, folder, training, validation, _answering(bench, seed.request), arrays.classes)
         # A resumed run names every machine and version that it ran on.
         starts = folder.environment()["starts"] if (seed.path / ENVIRONMENT).exists() else []
         folder.create(record, {"starts": [*starts, _environment(seed)]})
         search.run(report, stopped)
+
+
+def _answering(bench: Benchmark, request: Request) -> CellTable:
+    """What answers for the cells of a search."""
+    table = bench.table(request.space)
+    if request.table_backend == "index":
+        return table
+    from harness.official_api import OfficialTable
+
+    return OfficialTable(table)
 
 
 def _environment(seed: _Seed) -> dict[str, Any]:
@@ -366,6 +383,7 @@ def _environment(seed: _Seed) -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "device": torch.cuda.get_device_name() if seed.device == "cuda" else "cpu",
         "cuda": torch.version.cuda if seed.device == "cuda" else None,
+        "table_backend": seed.request.table_backend,
     }
 
 

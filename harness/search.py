@@ -24,7 +24,7 @@ from harness.hessian import Spectrum, exact_hessian, spectrum
 from harness.images import Augmentation, EpochDraws, Split, draw_epoch
 from harness.run_folder import Line, RunFolder, write_atomically
 from harness.settings import SearchConfig
-from harness.table import CellNotInTable, Table
+from harness.table import CellNotInTable, CellTable
 from optimizers.base import Batch, Optimizer
 from optimizers.randomness import Randomness
 from optimizers.registry import Method
@@ -68,7 +68,7 @@ class Search:
     """
 
     def __init__(
-        self, task: Task, folder: RunFolder, training: Split, validation: Split, table: Table, classes: int
+        self, task: Task, folder: RunFolder, training: Split, validation: Split, table: CellTable, classes: int
     ) -> None:
         self.task, self.folder, self.table = task, folder, table
         self.training, self.validation = training, validation

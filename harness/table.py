@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import cache, reduce
 from operator import add
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import google_crc32c
 import numpy as np
@@ -60,6 +60,19 @@ class CellMetrics(NamedTuple):
     train_accuracies: tuple[float, ...]
     training_seconds: float
     trainable_parameters: int
+
+
+class CellTable(Protocol):
+    """What a search asks for the true errors of a cell."""
+
+    info: IndexInfo
+
+    def query(self, cell: Cell, /) -> CellMetrics:
+        """What the table knows about a cell at its largest epoch budget.
+
+        Raises:
+            CellNotInTable: there is no such cell.
+        """
 
 
 class Table:

@@ -116,7 +116,7 @@ class TFRecordReader:
         self.number = 0
         self.offset = 0
         self._file = path.open("rb")
-        self._content = _HashingStream(_decompressed(self._file))
+        self._content = _HashingStream(decompressed(self._file))
         self._stream = io.BufferedReader(self._content, _BUFFER_BYTES)
 
     def __enter__(self) -> TFRecordReader:
@@ -220,7 +220,7 @@ def content_sha256(path: Path) -> str:
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
-        content = _HashingStream(_decompressed(file))
+        content = _HashingStream(decompressed(file))
         buffer = bytearray(_BUFFER_BYTES)
         try:
             while content.readinto(buffer):
@@ -300,7 +300,8 @@ class _HashingStream(io.RawIOBase):
         return len(data)
 
 
-def _decompressed(file: BinaryIO) -> BinaryIO:
+def decompressed(file: BinaryIO) -> BinaryIO:
+    """The content of a file, told by its first bytes: the file itself where it is not compressed."""
     start = file.read(len(_XZ_MAGIC))
     file.seek(0)
     if start == _XZ_MAGIC:

@@ -11,6 +11,7 @@ COMMANDS = {
     "run": ({"torch"}, ["--optimizer"]),
     "plot": ({"matplotlib", "seaborn", "torch", "numpy"}, ["RESULTS"]),
     "prepare": ({"torch", "torchvision", "tensorflow"}, ["--nasbench"]),
+    "crosscheck": ({"torch", "tensorflow", "numpy"}, ["FILE", "--cells"]),
     "tabulate": ({"torch", "numpy", "sklearn"}, ["--learning-rate", "write-only"]),
     "demo": ({"torch", "numpy", "matplotlib"}, ["--seeds"]),
 }
