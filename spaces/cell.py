@@ -179,7 +179,7 @@ def _hash_module(rows: Rows, ops: tuple[str, ...]) -> str:
         for own, (before, after) in zip(earlier, edges, strict=True):
             left = earlier[before[0]] if len(before) == 1 else "".join(sorted([earlier[vertex] for vertex in before]))
             right = earlier[after[0]] if len(after) == 1 else "".join(sorted([earlier[vertex] for vertex in after]))
-            digests.append(_digest(f"{left}|{right}|{own}"))
+            digests.append(md5(f"{left}|{right}|{own}".encode(), usedforsecurity=False).hexdigest())
     return _digest(str(sorted(digests)))
 
 
