@@ -23,7 +23,7 @@ from __future__ import annotations
 import json
 import mmap
 import struct
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -35,7 +35,7 @@ import numpy.typing as npt
 from harness.data_folder import replaced_atomically
 from harness.errors import UserError
 from spaces.cell import INPUT, MAX_VERTICES, OPERATIONS, OUTPUT, vertices_on_a_path
-from spaces.reachability import draws
+from spaces.reachability import draws, is_enumerated
 from spaces.search_space import SearchSpace
 
 FORMAT_VERSION = 2
@@ -209,14 +209,13 @@ class Index:
             return np.full(count, self.constants[name], kind)
         return self.verified("records")[name][records].astype(kind)
 
-    def draws(self, space: SearchSpace) -> npt.NDArray[np.int64]:
-        """How many choices of a space give each cell, `[cells]`; 0 where the space cannot return it.
+    def graphs(self) -> Iterator[tuple[npt.NDArray[np.int8], Array, Array]]:
+        """Each distinct graph `[v, v]`, which cells have it, by number, and their operations `[cells, v]` as codes.
 
         Raises:
             UserError: the index is damaged.
         """
         cells = self.verified("cells")
-        counts = np.zeros(len(cells), np.int64)
         vertices = (cells["operations"] != NO_VERTEX).sum(axis=1)
         graphs, graph_of_cell = np.unique(vertices << 32 | cells["adjacency"], return_inverse=True)
         by_graph = np.argsort(graph_of_cell, kind="stable")
@@ -224,10 +223,22 @@ class Index:
         for graph, start, end in zip(graphs.tolist(), limits[:-1], limits[1:], strict=True):
             rows = matrix_rows(graph & 0xFFFFFFFF, graph >> 32)
             kept = vertices_on_a_path(rows)
-            matrix = np.array(rows, np.int8)[np.ix_(kept, kept)]
             chosen = by_graph[start:end]
-            counts[chosen] = draws(space, matrix, cells["operations"][chosen][:, kept])
+            yield np.array(rows, np.int8)[np.ix_(kept, kept)], chosen, cells["operations"][chosen][:, kept]
+
+    def draws(self, space: SearchSpace) -> npt.NDArray[np.int64]:
+        """How many choices of a space give each cell, `[cells]`; 0 where the space cannot return it."""
+        counts = np.zeros(self.info.cells, np.int64)
+        for matrix, chosen, operations in self.graphs():
+            counts[chosen] = draws(space, matrix, operations)
         return counts
+
+    def enumerated(self, space: SearchSpace) -> npt.NDArray[np.bool_]:
+        """Whether the published enumeration of a space finds each cell, `[cells]`."""
+        found = np.zeros(self.info.cells, bool)
+        for matrix, chosen, _ in self.graphs():
+            found[chosen] = is_enumerated(space, matrix)
+        return found
 
     def fail(self, reason: str) -> NoReturn:
         """Refuse a damaged index."""

@@ -2,11 +2,13 @@
 
 `build_index` turns a TFRecord file into an index once; `Table.open` maps the index into memory and `Table.query` finds
 a cell in it in microseconds, without TensorFlow. Every answer is checked against the checksum of its cell.
+`python -m harness.table` prints what a table says of a whole search space.
 """
 
 from __future__ import annotations
 
 import struct
+import sys
 from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cache, reduce
@@ -18,7 +20,7 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import UserError
+from harness.errors import UserError, run_command
 from harness.index import CELL, CHECKED, LABELS, NO_VERTEX, Index, IndexInfo, map_index, matrix_rows
 from harness.indexing import OFFICIAL_FILES, OFFICIAL_LABEL, build_index
 from spaces.cell import Cell
@@ -185,6 +187,10 @@ class Table:
         """
         return self._index.draws(space)
 
+    def enumerated(self, space: SearchSpace) -> npt.NDArray[np.bool_]:
+        """Whether the published, incomplete enumeration of a space finds each of the sorted `hashes`; same errors."""
+        return self._index.enumerated(space)
+
     def cell(self, hash_: str) -> Cell:
         """The cell of a hash.
 
@@ -287,6 +293,13 @@ class Table:
         )
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`python -m harness.table`, as `harness.table_command` has it."""
+    from harness.table_command import main
+
+    return main(arguments)
+
+
 class _Reader:
     """Reads what a query answers with, at one moment of the training runs."""
 
@@ -344,3 +357,7 @@ def _halves(hash_: str) -> tuple[int, int] | None:
     except (ValueError, TypeError):
         return None
     return _HALVES.unpack(digest) if len(digest) == 16 and len(hash_) == 32 else None
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))
