@@ -33,6 +33,7 @@ from harness.progress import Progress
 from harness.run_folder import CONFIG, ENVIRONMENT, EPOCHS, Line, RunFolder, RunFolderError, run_path
 from harness.settings import SearchConfig, resolve
 from harness.table import CellTable
+from harness.truths import Truths
 from optimizers.registry import Method, get_method
 from spaces.search_space import get_space
 
@@ -177,7 +178,12 @@ def _record(request: Request, bench: Benchmark, config: SearchConfig, name: str 
         "epochs": config.epochs,
         "scale": f"{config.network.channels} channels, {config.network.cells} cells, {count:,}+{count:,} images",
         "images": images.name,
-        "table": {"label": table.info.label, "kind": table.info.kind, "sha256": table.info.source_sha256},
+        "table": {
+            "label": table.info.label,
+            "kind": table.info.kind,
+            "sha256": table.info.source_sha256,
+            **Truths(table, get_space(request.space)).record(config.epochs),
+        },
         "threads": request.threads,
         "settings": config.to_json(),
     }
@@ -221,9 +227,7 @@ def _state(seed: _Seed) -> str:
 
 
 def _check_same(found: Mapping[str, Any], seed: _Seed) -> None:
-    wanted = json.loads(json.dumps(seed.record))
-    # How many threads a run has decides its last bits, not what it is; a resumed run keeps the number it started with.
-    ours, theirs = (flattened({k: v for k, v in record.items() if k != "threads"}) for record in (wanted, found))
+    ours, theirs = (flattened(_identity(record)) for record in (json.loads(json.dumps(seed.record)), found))
     if differing := [key for key in ours | theirs if ours.get(key) != theirs.get(key)]:
         first = differing[0]
         more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
@@ -231,6 +235,16 @@ def _check_same(found: Mapping[str, Any], seed: _Seed) -> None:
             f"{seed.path}: holds a run with {first} = {theirs.get(first)!r}, asked for is {ours.get(first)!r}{more}; "
             "give this one a --name or other --results"
         )
+
+
+def _identity(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a run what it is.
+
+    How many threads it has decides its last bits alone, and a resumed run keeps the number it started with. What the
+    table says of the space follows from the table; runs of older versions lack it.
+    """
+    table = {key: value for key, value in record.get("table", {}).items() if key in ("label", "kind", "sha256")}
+    return {**{key: value for key, value in record.items() if key != "threads"}, "table": table}
 
 
 def _check_writable(results: Path) -> None:

@@ -102,6 +102,8 @@ class Comparison:
         table: the label of the table that the errors come from.
         scale: the size of network and data, in words.
         methods: by name.
+        optimum: the lowest test error of all cells of the space (means over repeats), where the runs recorded it.
+        random_search: expected test error of random search after 1, 2, ... draws, where the runs recorded it.
     """
 
     bench: str
@@ -109,6 +111,8 @@ class Comparison:
     table: str
     scale: str
     methods: tuple[Method, ...]
+    optimum: float | None = None
+    random_search: tuple[float, ...] = ()
 
     @property
     def epochs_differ(self) -> bool:
@@ -284,6 +288,8 @@ def _compare(bench: str, space: int, entries: list[tuple[RunFolder, dict[str, An
         table=_table_label(expected),
         scale=expected.get("scale") or "",
         methods=tuple(_method(name, by_method[name]) for name in sorted(by_method)),
+        optimum=_optimum([config for _, config in entries]),
+        random_search=max((_random_search(config) for _, config in entries), key=len),
     )
 
 
@@ -320,6 +326,17 @@ def _run(folder: RunFolder, config: dict[str, Any]) -> Run:
 def _method_name(config: dict[str, Any]) -> str:
     name = config.get("name")
     return f"{config['optimizer']}@{name}" if name else str(config["optimizer"])
+
+
+def _optimum(configs: Sequence[dict[str, Any]]) -> float | None:
+    """The optimum that the runs recorded; those of older versions did not."""
+    recorded = [((config.get("table") or {}).get("optimum") or {}).get("test_error") for config in configs]
+    return next((float(error) for error in recorded if isinstance(error, (int, float))), None)
+
+
+def _random_search(config: dict[str, Any]) -> tuple[float, ...]:
+    recorded = ((config.get("table") or {}).get("random_search") or {}).get("test_error") or ()
+    return tuple(map(float, recorded))
 
 
 def _table_label(config: dict[str, Any]) -> str:
