@@ -12,6 +12,7 @@ COMMANDS = {
     "plot": ({"matplotlib", "seaborn", "torch", "numpy"}, ["RESULTS"]),
     "prepare": ({"torch", "torchvision", "tensorflow"}, ["--nasbench"]),
     "crosscheck": ({"torch", "tensorflow", "numpy"}, ["FILE", "--cells"]),
+    "table": ({"torch", "matplotlib", "tensorflow"}, ["--bench", "INDEX"]),
     "tabulate": ({"torch", "numpy", "sklearn"}, ["--learning-rate", "write-only"]),
     "demo": ({"torch", "numpy", "matplotlib"}, ["--seeds"]),
 }
