@@ -8,8 +8,9 @@ of their interior vertices, or in vertices that no path from input to output cro
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from itertools import chain
 from typing import Any
 
@@ -20,7 +21,7 @@ try:
     # The interpreter's own MD5 takes half of OpenSSL's time for texts as short as these.
     from _md5 import md5  # type: ignore[import-not-found]
 except ImportError:
-    from hashlib import md5
+    md5 = partial(hashlib.md5, usedforsecurity=False)
 
 INPUT = "input"
 OUTPUT = "output"
@@ -174,12 +175,25 @@ def _hash_module(rows: Rows, ops: tuple[str, ...]) -> str:
         for (before, after), op in zip(edges, ops, strict=True)
     ]
     for _ in ops:
-        # Written out, since calls would take a sixth of the time that every look-up of a new cell waits for.
+        # Written out, one and two neighbours apart: each look-up of a new cell waits for this loop, of whose time calls
+        # and sorting would take a third.
         earlier, digests = digests, []
         for own, (before, after) in zip(earlier, edges, strict=True):
-            left = earlier[before[0]] if len(before) == 1 else "".join(sorted([earlier[vertex] for vertex in before]))
-            right = earlier[after[0]] if len(after) == 1 else "".join(sorted([earlier[vertex] for vertex in after]))
-            digests.append(md5(f"{left}|{right}|{own}".encode(), usedforsecurity=False).hexdigest())
+            if len(before) == 1:
+                left = earlier[before[0]]
+            elif len(before) == 2:
+                one, other = earlier[before[0]], earlier[before[1]]
+                left = one + other if one < other else other + one
+            else:
+                left = "".join(sorted([earlier[vertex] for vertex in before]))
+            if len(after) == 1:
+                right = earlier[after[0]]
+            elif len(after) == 2:
+                one, other = earlier[after[0]], earlier[after[1]]
+                right = one + other if one < other else other + one
+            else:
+                right = "".join(sorted([earlier[vertex] for vertex in after]))
+            digests.append(md5(f"{left}|{right}|{own}".encode()).hexdigest())
     return _digest(str(sorted(digests)))
 
 
@@ -189,5 +203,5 @@ def _initial_digest(out_degree: int, in_degree: int, label: int) -> str:
 
 
 def _digest(text: str) -> str:
-    digest: str = md5(text.encode(), usedforsecurity=False).hexdigest()
+    digest: str = md5(text.encode()).hexdigest()
     return digest
