@@ -82,19 +82,28 @@ def _nb101_images() -> ImageArrays:
 
 
 def _nb101_table(space: int) -> Table:
-    from harness.table import Table
+    from harness.prepare import open_table
 
     if not official_index().exists():
         raise UserError(
             f"{official_index()}: no NAS-Bench-101 table; get it with `python -m harness.prepare`, or use "
             "--bench digits, which needs no download"
         )
-    table = Table.open(official_index())
+    table = _covering(open_table(official_index()), space)
     if table.info.kind != "official":
         raise UserError(
             f"{table.path}: nb101 takes the official NAS-Bench-101 table only, this one is {table.info.label!r} "
             f"(SHA-256 {table.info.source_sha256[:12]}...); get it with `python -m harness.prepare`, or describe this "
             "table in a .toml benchmark of its own, or use --bench digits"
+        )
+    return table
+
+
+def _covering(table: Table, space: int) -> Table:
+    if table.info.spaces and space not in table.info.spaces:
+        raise UserError(
+            f"{table.path}: cut to the cells of space {', '.join(map(str, table.info.spaces))}; search there, or take "
+            "the whole index"
         )
     return table
 
@@ -177,12 +186,12 @@ def _from_file(path: Path) -> Benchmark:
     if not isinstance(table_path, str):
         raise UserError(f"{path}: expected [table] path, the index made by `python -m harness.prepare --nasbench FILE`")
 
-    def open_table(space: int) -> Table:
-        from harness.table import Table
+    def covering_table(space: int) -> Table:
+        from harness.prepare import open_table
 
-        return Table.open(path.parent / table_path)
+        return _covering(open_table(path.parent / table_path), space)
 
-    return Benchmark(name, str(path), images, open_table, flattened(content.get("settings", {})))
+    return Benchmark(name, str(path), images, covering_table, flattened(content.get("settings", {})))
 
 
 _KEYS = {"images": {"source", "path"}, "table": {"path"}}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -15,6 +16,7 @@ from typing import NoReturn
 from harness.run_folder import RunFolderError
 
 EXIT_USER_ERROR = 2
+EXIT_BROKEN_PIPE = 141
 
 
 class UserError(Exception):
@@ -26,7 +28,7 @@ def run_command(main: Callable[[], int | None]) -> int:
 
     Returns:
         the function's status (None counts as 0), 2 after a `UserError`, a `RunFolderError` or a failure of the file
-        system, 130 after Ctrl-C.
+        system, 130 after Ctrl-C, 141 where nobody reads the output any more.
     """
     try:
         return main() or 0
@@ -35,6 +37,10 @@ def run_command(main: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # What reads our output has seen enough, as `head` does; nothing must be written when the program ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
     except OSError as error:
         if error.errno not in _FILE_SYSTEM_ERRORS:
             raise

@@ -32,6 +32,8 @@ from harness.errors import EXIT_USER_ERROR, UserError
 from harness.progress import Progress
 from harness.run_folder import CONFIG, ENVIRONMENT, EPOCHS, Line, RunFolder, RunFolderError, run_path
 from harness.settings import SearchConfig, resolve
+from harness.table import CellTable
+from harness.truths import Truths
 from optimizers.registry import Method, get_method
 from spaces.search_space import get_space
 
@@ -54,6 +56,7 @@ class Request:
         name: name of the variant, or None.
         workers: seeds side by side; None for one a core, or one on a GPU.
         threads: CPU threads of each seed.
+        table_backend: index, or nasbench for the official API.
         command: the command line, for `env.json`.
     """
 
@@ -68,6 +71,7 @@ class Request:
     name: str | None = None
     workers: int | None = None
     threads: int = 1
+    table_backend: str = "index"
     command: Sequence[str] = ()
 
 
@@ -178,6 +182,10 @@ def _start_importing() -> None:
 def _record(request: Request, bench: Benchmark, config: SearchConfig, name: str | None) -> dict[str, Any]:
     """What `config.json` holds, the seed aside; loads the data, so that mistakes show before any process starts."""
     images, table = bench.images(), bench.table(request.space)
+    if request.table_backend == "nasbench":
+        from harness.official_api import check_source
+
+        check_source(table)
     half = len(images.train_images) // 2
     count = config.data.images or half
     if not 1 <= count <= half:
@@ -198,7 +206,12 @@ def _record(request: Request, bench: Benchmark, config: SearchConfig, name: str 
         "epochs": config.epochs,
         "scale": f"{config.network.channels} channels, {config.network.cells} cells, {count:,}+{count:,} images",
         "images": images.name,
-        "table": {"label": table.info.label, "kind": table.info.kind, "sha256": table.info.source_sha256},
+        "table": {
+            "label": table.info.label,
+            "kind": table.info.kind,
+            "sha256": table.info.source_sha256,
+            **Truths(table, get_space(request.space)).record(config.epochs),
+        },
         "threads": request.threads,
         "settings": config.to_json(),
     }
@@ -243,9 +256,8 @@ def _state(seed: _Seed) -> str:
 
 def _check_same(found: Mapping[str, Any], seed: _Seed) -> None:
     wanted = json.loads(json.dumps(seed.record))
-    # How many threads a run has decides its last bits, not what it is; a resumed run keeps the number it started with.
     records = (wanted, _with_later_settings(found, seed.config))
-    ours, theirs = (flattened({k: v for k, v in record.items() if k != "threads"}) for record in records)
+    ours, theirs = (flattened(_identity(record)) for record in records)
     if differing := [key for key in ours | theirs if ours.get(key) != theirs.get(key)]:
         first = differing[0]
         more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
@@ -261,6 +273,16 @@ def _with_later_settings(found: Mapping[str, Any], config: SearchConfig) -> dict
     settings = found.get("settings", {})
     merged = {section: {**fields, **settings.get(section, {})} for section, fields in defaults.items()}
     return {**found, "settings": {**settings, **merged}}
+
+
+def _identity(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a run what it is.
+
+    How many threads it has decides its last bits alone, and a resumed run keeps the number it started with. What the
+    table says of the space follows from the table; runs of older versions lack it.
+    """
+    table = {key: value for key, value in record.get("table", {}).items() if key in ("label", "kind", "sha256")}
+    return {**{key: value for key, value in record.items() if key != "threads"}, "table": table}
 
 
 def _check_writable(results: Path) -> None:
@@ -379,11 +401,21 @@ def _search(seed: _Seed, report: Any, stopped: Any) -> None:
         training, validation = halve(arrays, seed.device, limit=seed.config.data.images or None)
         method: Method = get_method(seed.request.optimizer)
         task = Task(bench.name, get_space(seed.request.space), method, seed.config, seed.seed, record["scale"])
-        search = Search(task, folder, training, validation, bench.table(seed.request.space), arrays.classes)
+        search = Search(task, folder, training, validation, _answering(bench, seed.request), arrays.classes)
         # A resumed run names every machine and version that it ran on.
         starts = folder.environment()["starts"] if (seed.path / ENVIRONMENT).exists() else []
         folder.create(record, {"starts": [*starts, _environment(seed)]})
         search.run(report, stopped)
+
+
+def _answering(bench: Benchmark, request: Request) -> CellTable:
+    """What answers for the cells of a search."""
+    table = bench.table(request.space)
+    if request.table_backend == "index":
+        return table
+    from harness.official_api import OfficialTable
+
+    return OfficialTable(table)
 
 
 def _environment(seed: _Seed) -> dict[str, Any]:
@@ -403,6 +435,7 @@ def _environment(seed: _Seed) -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "device": torch.cuda.get_device_name() if seed.device == "cuda" else "cpu",
         "cuda": torch.version.cuda if seed.device == "cuda" else None,
+        "table_backend": seed.request.table_backend,
     }
 
 

@@ -1,7 +1,8 @@
 """Get the data: `python -m harness.prepare`.
 
 Without arguments it downloads the official NAS-Bench-101 table and CIFAR-10. `--nasbench FILE_OR_URL` makes the index
-of another TFRecord. What is there already is not fetched or built again.
+of another TFRecord, `--cut INDEX` one of the cells of the search spaces alone. What is there already is not fetched or
+built again.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from tqdm import tqdm
 from harness.data_folder import ENVIRONMENT_VARIABLE, data_folder
 from harness.download import download, is_url
 from harness.errors import OneLineParser, UserError, run_command
-from harness.table import OFFICIAL_FILES, OFFICIAL_LABEL, IndexInfo, Table, build_index, table_stem
+from harness.index import IndexInfo, StaleIndex, table_stem
+from harness.indexing import OFFICIAL_FILES, OFFICIAL_LABEL, build_index, cut_index
+from harness.table import Table
 from harness.tfrecord import content_sha256
 
 OFFICIAL_URL = "https://storage.googleapis.com/nasbench/nasbench_only108.tfrecord"
 #: Name of the official table's index in the data folder.
 OFFICIAL_INDEX = "nasbench101.index"
 
+_MADE_BEFORE = " (made before; --force makes it anew)"
 _OFFICIAL_FOLDER = OFFICIAL_URL.rpartition("/")[0]
 #: SHA-256 of what the official addresses give.
 _KNOWN_SHA256 = {f"{_OFFICIAL_FOLDER}/{name}": sha256 for sha256, name in OFFICIAL_FILES.items()}
@@ -36,6 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         UserError: an argument, a download or a file is not usable.
     """
     options = _parser().parse_args(arguments)
+    if options.cut is not None:
+        return _cut(options)
+    if options.space:
+        raise UserError("--space says which cells to cut out of an index; give --cut INDEX too")
     folder = options.data if options.data is not None else data_folder()
     everything = options.nasbench is None and not options.cifar10
     if options.cifar10 and options.nasbench is None and (options.label or options.out):
@@ -43,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if everything or options.nasbench is not None:
         source = options.nasbench or OFFICIAL_URL
         path, info, built = prepare_table(source, folder, label=options.label, out=options.out, force=options.force)
-        print(describe(path, info) + ("" if built else " (made before; --force makes it anew)"))
+        print(describe(path, info) + ("" if built else _MADE_BEFORE))
     if everything or options.cifar10:
         from harness.datasets import download_cifar10
 
@@ -72,17 +80,17 @@ def prepare_table(
         UserError: the source cannot be had or is not a table.
     """
     expected = _KNOWN_SHA256.get(source)
-    if expected and not force and (known := _made_before(out or folder / OFFICIAL_INDEX, expected, None)):
+    if expected and not force and (known := _whole_before(out or folder / OFFICIAL_INDEX, expected, None)):
         return out or folder / OFFICIAL_INDEX, known, False
     file = _local_file(source, folder, expected)
     sha256 = content_sha256(file)
     official = sha256 in OFFICIAL_FILES
     if not official and file.name in OFFICIAL_FILES.values():
         print(f"warning: {file}: not the official file by its SHA-256; its index is marked so", file=sys.stderr)
-    path = out or folder / (OFFICIAL_INDEX if official else f"{table_stem(file)}.index")
+    path = out or folder / (OFFICIAL_INDEX if official else f"{table_stem(file.name)}.index")
     if not official and path == folder / OFFICIAL_INDEX:
         raise UserError(f"{path}: kept for the official table, and {file} is not it by its SHA-256; give another --out")
-    if not force and (known := _made_before(path, sha256, None if official else label or table_stem(file))):
+    if not force and (known := _whole_before(path, sha256, None if official else label or table_stem(file.name))):
         return path, known, False
     with tqdm(
         desc=path.name, total=file.stat().st_size, unit="B", unit_scale=True, unit_divisor=1024, disable=None
@@ -91,14 +99,57 @@ def prepare_table(
     return path, info, True
 
 
+def open_table(path: Path) -> Table:
+    """An index, made anew first where it is of another format version and its source lies beside it.
+
+    Raises:
+        UserError: the index cannot be used, and not be made anew from what is there.
+    """
+    try:
+        return Table.open(path)
+    except StaleIndex as stale:
+        info = stale.info
+        if info is None or info.get("spaces"):
+            raise
+        source = path.parent / info["source"]
+        if not source.is_file() or content_sha256(source) != info["source_sha256"]:
+            raise
+        build_index(source, path, label=info["label"])
+        print(f"{path}: was of an older format, made anew from {source}", file=sys.stderr)
+        return Table.open(path)
+
+
+def _cut(options: argparse.Namespace) -> int:
+    if options.nasbench is not None or options.cifar10 or options.label:
+        raise UserError("--cut takes --space, --out and --force only")
+    spaces = sorted(set(options.space or (1, 2, 3)))
+    out = options.out or options.cut.with_name(f"{options.cut.stem}_space{''.join(map(str, spaces))}.index")
+    known = None if options.force else _cut_before(out, Table.open(options.cut).info, tuple(spaces))
+    print(describe(out, known or cut_index(options.cut, spaces, out)) + (_MADE_BEFORE if known else ""))
+    return 0
+
+
+def _cut_before(path: Path, source: IndexInfo, spaces: tuple[int, ...]) -> IndexInfo | None:
+    """The index at this path if it can be read and is this cut of this table."""
+    known = _made_before(path, source.source_sha256, source.label)
+    return known if known is not None and known.spaces == spaces else None
+
+
 def describe(path: Path, info: IndexInfo) -> str:
     """An index in one line: path, cells, repeats, kind, SHA-256 of its source."""
     repeats = str(info.repeats) if info.repeats == info.fewest_repeats else f"{info.fewest_repeats} to {info.repeats}"
     budgets = ", ".join(map(str, info.epoch_budgets))
+    cut = f" of space {', '.join(map(str, info.spaces))}" if info.spaces else ""
     return (
-        f"{path}: {info.label} ({info.kind}), {info.cells:,} cells, {repeats} repeats at {budgets} epochs, "
+        f"{path}: {info.label} ({info.kind}), {info.cells:,} cells{cut}, {repeats} repeats at {budgets} epochs, "
         f"SHA-256 of {info.source} {info.source_sha256}"
     )
+
+
+def _whole_before(path: Path, sha256: str, label: str | None) -> IndexInfo | None:
+    """The index at this path if it was made before and nothing was cut out of it."""
+    known = _made_before(path, sha256, label)
+    return known if known is not None and not known.spaces else None
 
 
 def _made_before(path: Path, sha256: str, label: str | None) -> IndexInfo | None:
@@ -146,6 +197,17 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         type=Path,
         help=f"path of the index (default: {OFFICIAL_INDEX} in the data folder, or named like the file)",
+    )
+    parser.add_argument(
+        "--cut", metavar="INDEX", type=Path, help="cut the cells of the search spaces out of an index, into another"
+    )
+    parser.add_argument(
+        "--space",
+        metavar="K",
+        type=int,
+        nargs="+",
+        choices=(1, 2, 3),
+        help="spaces whose cells --cut keeps (default: all three)",
     )
     parser.add_argument("--cifar10", action="store_true", help="download CIFAR-10 (0.2 GB)")
     parser.add_argument(

@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         name=options.name,
         workers=options.workers,
         threads=options.threads,
+        table_backend=options.table_backend,
         command=["python", "-m", "harness.run", *(arguments if arguments is not None else sys.argv[1:])],
     )
     requests = [request] if options.grid is None else grid_requests(request, options.grid)
@@ -201,6 +202,13 @@ def _parser() -> argparse.ArgumentParser:
         default=1,
         metavar="N",
         help="CPU threads of a seed; part of what makes a run repeat to the bit (default: 1)",
+    )
+    add(
+        "--table-backend",
+        choices=("index", "nasbench"),
+        default="index",
+        help="what answers for the table: our index, or the official API, which gives the same numbers from the file "
+        "that the index was made from, needs TensorFlow and loads it for minutes (default: index)",
     )
     add("--dry-run", action="store_true", help="say what would be run and stop")
     return parser

@@ -31,7 +31,7 @@ from harness.images import Augmentation, EpochDraws, Split, draw_epoch
 from harness.run_folder import Line, RunFolder, write_atomically
 from harness.settings import ComputeConfig, SearchConfig
 from harness.stepping import PlainSteps, RecordedSteps, Steps
-from harness.table import CellNotInTable, Table
+from harness.table import CellNotInTable, CellTable
 from optimizers.base import Batch, Optimizer
 from optimizers.early_stopping import Stop
 from optimizers.randomness import Randomness
@@ -79,7 +79,7 @@ class Search:
     """
 
     def __init__(
-        self, task: Task, folder: RunFolder, training: Split, validation: Split, table: Table, classes: int
+        self, task: Task, folder: RunFolder, training: Split, validation: Split, table: CellTable, classes: int
     ) -> None:
         self.task, self.folder, self.table = task, folder, table
         self.training, self.validation = training, validation

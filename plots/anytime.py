@@ -43,6 +43,7 @@ def draw(comparison: Comparison) -> tuple[Figure, list[Series]]:
         draw_curves(axes, shown, scale=100, join_gaps=False)
         axes.set_ylabel("test error of the derived cell (%)")
         legends = curve_legends(figure, shown, comparison.epochs_differ)
+        legends.extend(_table_lines(figure, axes, comparison, max(one.values.shape[1] for one in shown) - 1))
         style.lay_out(
             figure,
             PANEL_HEIGHT,
@@ -80,6 +81,23 @@ def draw_curves(axes: Axes, series: Sequence[Series], scale: float, join_gaps: b
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True))
     axes.margins(x=0.02)
+
+
+def _table_lines(figure: Figure, axes: Axes, comparison: Comparison, epochs: int) -> list[Legend]:
+    """The optimum, and what random search expects with one draw an epoch, each trained fully; as the runs recorded."""
+    lines = []
+    if comparison.random_search:
+        expected = 100 * np.array(comparison.random_search[:epochs])
+        (line,) = axes.plot(
+            np.arange(1, len(expected) + 1), expected, color=style.NEUTRAL, linewidth=0.9, dashes=(2, 1)
+        )
+        line.set_label("random search, a trained cell an epoch")
+        lines.append(line)
+    if comparison.optimum is not None:
+        line = axes.axhline(100 * comparison.optimum, color="black", linewidth=0.9, linestyle=":")
+        line.set_label("optimum of the space")
+        lines.append(line)
+    return [style.legend_below(figure, lines, [str(line.get_label()) for line in lines])] if lines else []
 
 
 def curve_legends(figure: Figure, series: Sequence[Series], with_epochs: bool) -> list[Legend]:

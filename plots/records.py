@@ -117,6 +117,7 @@ class Comparison:
         methods: by name.
         optimum: the lowest test error of all cells of the space (means over repeats), where the runs recorded it.
         table_sha256: the table's, empty where the runs did not record it.
+        random_search: expected test error of random search after 1, 2, ... draws, where the runs recorded it.
     """
 
     bench: str
@@ -126,6 +127,7 @@ class Comparison:
     methods: tuple[Method, ...]
     optimum: float | None = None
     table_sha256: str = ""
+    random_search: tuple[float, ...] = ()
 
     @property
     def epochs_differ(self) -> bool:
@@ -308,7 +310,8 @@ def _compare(bench: str, space: int, entries: list[tuple[RunFolder, dict[str, An
         table=table_label(expected),
         scale=expected.get("scale") or "",
         methods=tuple(_method(name, by_method[name]) for name in sorted(by_method)),
-        optimum=optimum(expected),
+        optimum=_optimum([config for _, config in entries]),
+        random_search=max((_random_search(config) for _, config in entries), key=len),
         table_sha256=table_sha256(expected),
     )
 
@@ -353,6 +356,17 @@ def method_name(config: dict[str, Any]) -> str:
     """The optimizer, with `@NAME` where its settings have a name."""
     name = config.get("name")
     return f"{config['optimizer']}@{name}" if name else str(config["optimizer"])
+
+
+def _optimum(configs: Sequence[dict[str, Any]]) -> float | None:
+    """The optimum that the runs recorded; those of older versions did not."""
+    recorded = [optimum(config) for config in configs]
+    return next((error for error in recorded if error is not None), None)
+
+
+def _random_search(config: dict[str, Any]) -> tuple[float, ...]:
+    recorded = ((config.get("table") or {}).get("random_search") or {}).get("test_error") or ()
+    return tuple(map(float, recorded))
 
 
 def table_label(config: dict[str, Any]) -> str:

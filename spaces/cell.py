@@ -8,14 +8,20 @@ of their interior vertices, or in vertices that no path from input to output cro
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from functools import cache, cached_property
-from hashlib import md5
+from functools import cache, cached_property, partial
 from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+try:
+    # The interpreter's own MD5 takes half of OpenSSL's time for texts as short as these.
+    from _md5 import md5  # type: ignore[import-not-found]
+except ImportError:
+    md5 = partial(hashlib.md5, usedforsecurity=False)
 
 INPUT = "input"
 OUTPUT = "output"
@@ -52,7 +58,6 @@ class Cell:
         ops: one label a vertex, the first `input`, the last `output`, the others from `OPERATIONS`.
 
     Attributes:
-        matrix: `[v, v]` int8, read-only, pruned to the vertices on a path from input to output.
         ops: the labels of the kept vertices.
 
     Raises:
@@ -60,22 +65,28 @@ class Cell:
             vertices or nine edges.
     """
 
-    matrix: npt.NDArray[np.int8]
     ops: tuple[str, ...]
 
     def __init__(self, matrix: npt.ArrayLike, ops: Sequence[str]) -> None:
         rows = _checked_rows(matrix, ops)
-        kept = _vertices_on_a_path(rows)
-        pruned = [[rows[source][target] for target in kept] for source in kept]
+        kept = vertices_on_a_path(rows)
+        if len(kept) < len(rows):
+            rows = [[rows[source][target] for target in kept] for source in kept]
+        self._rows = rows
         self.ops = tuple([ops[vertex] for vertex in kept])
-        _check_domain(pruned, self.ops)
-        self.matrix = np.array(pruned, dtype=np.int8)
-        self.matrix.setflags(write=False)
+        _check_domain(rows, self.ops)
+
+    @cached_property
+    def matrix(self) -> npt.NDArray[np.int8]:
+        """`[v, v]`, read-only, pruned to the vertices on a path from input to output."""
+        matrix = np.array(self._rows, dtype=np.int8)
+        matrix.setflags(write=False)
+        return matrix
 
     @cached_property
     def hash(self) -> str:
         """Isomorphism-invariant MD5 hex digest, the key of the official table (nasbench `graph_util.py:95-127`)."""
-        return _hash_module(self.matrix.tolist(), self.ops)
+        return _hash_module(self._rows, self.ops)
 
     @property
     def parents(self) -> tuple[tuple[int, ...], ...]:
@@ -89,11 +100,11 @@ class Cell:
         return hash(self.hash)
 
     def __repr__(self) -> str:
-        return f"Cell({self.matrix.tolist()}, {list(self.ops)})"
+        return f"Cell({self._rows}, {list(self.ops)})"
 
     def to_json(self) -> dict[str, Any]:
         """The fields that an epoch line carries: `cell` (hash), `matrix`, `ops`."""
-        return {"cell": self.hash, "matrix": self.matrix.tolist(), "ops": list(self.ops)}
+        return {"cell": self.hash, "matrix": [*map(list, self._rows)], "ops": list(self.ops)}
 
 
 def _checked_rows(matrix: npt.ArrayLike, ops: Sequence[str]) -> Rows:
@@ -107,18 +118,27 @@ def _checked_rows(matrix: npt.ArrayLike, ops: Sequence[str]) -> Rows:
         raise InvalidCell(f"matrix must be square, got shape {array.shape}")
     if array.shape[0] != len(ops):
         raise InvalidCell(f"length of ops must match matrix dimensions: {len(ops)} ops, matrix {array.shape}")
-    rows: Rows = array.tolist()
+    rows: Rows = array.astype(np.int8).tolist() if array.dtype.kind == "b" else array.tolist()
     if not {0, 1}.issuperset(chain.from_iterable(rows)):
         raise InvalidCell("matrix entries must be 0 or 1")
-    if any(any(row[: index + 1]) for index, row in enumerate(rows)):
+    if any(1 in row[: index + 1] for index, row in enumerate(rows)):
         raise InvalidCell("matrix must be upper triangular with a zero diagonal")
     return rows
 
 
-def _vertices_on_a_path(rows: Rows) -> list[int]:
-    """Vertices reachable from the first and from which the last is reachable, in order."""
+def vertices_on_a_path(rows: Rows) -> list[int]:
+    """Vertices reachable from the first and from which the last is reachable, in order.
+
+    Raises:
+        InvalidCell: no path leads from the first to the last.
+    """
     last = len(rows) - 1
-    # Edges only point forwards, so one sweep each way closes the relation.
+    # Edges only point forwards. So all is well if every vertex has a predecessor and a successor where it may, and
+    # else one sweep each way closes the relation.
+    columns = zip(*rows, strict=True)
+    next(columns, None)
+    if last and all(map(any, columns)) and all(map(any, rows[:-1])):
+        return list(range(len(rows)))
     from_input = {0}
     for source, row in enumerate(rows):
         if source in from_input:
@@ -149,20 +169,32 @@ def _check_domain(rows: Rows, ops: tuple[str, ...]) -> None:
 def _hash_module(rows: Rows, ops: tuple[str, ...]) -> str:
     successors = [[target for target, edge in enumerate(row) if edge] for row in rows]
     predecessors = [[source for source, edge in enumerate(column) if edge] for column in zip(*rows, strict=True)]
-    vertices = list(zip(range(len(ops)), predecessors, successors, strict=True))
-    digests = [_initial_digest(len(after), len(before), HASH_LABELS[ops[vertex]]) for vertex, before, after in vertices]
+    edges = list(zip(predecessors, successors, strict=True))
+    digests = [
+        _initial_digest(len(after), len(before), HASH_LABELS[op])
+        for (before, after), op in zip(edges, ops, strict=True)
+    ]
     for _ in ops:
-        digests = [
-            _digest(f"{_joined(digests, before)}|{_joined(digests, after)}|{digests[vertex]}")
-            for vertex, before, after in vertices
-        ]
+        # Written out, one and two neighbours apart: each look-up of a new cell waits for this loop, of whose time calls
+        # and sorting would take a third.
+        earlier, digests = digests, []
+        for own, (before, after) in zip(earlier, edges, strict=True):
+            if len(before) == 1:
+                left = earlier[before[0]]
+            elif len(before) == 2:
+                one, other = earlier[before[0]], earlier[before[1]]
+                left = one + other if one < other else other + one
+            else:
+                left = "".join(sorted([earlier[vertex] for vertex in before]))
+            if len(after) == 1:
+                right = earlier[after[0]]
+            elif len(after) == 2:
+                one, other = earlier[after[0]], earlier[after[1]]
+                right = one + other if one < other else other + one
+            else:
+                right = "".join(sorted([earlier[vertex] for vertex in after]))
+            digests.append(md5(f"{left}|{right}|{own}".encode()).hexdigest())
     return _digest(str(sorted(digests)))
-
-
-def _joined(digests: list[str], vertices: list[int]) -> str:
-    if len(vertices) == 1:
-        return digests[vertices[0]]
-    return "".join(sorted([digests[vertex] for vertex in vertices]))
 
 
 @cache
@@ -171,4 +203,5 @@ def _initial_digest(out_degree: int, in_degree: int, label: int) -> str:
 
 
 def _digest(text: str) -> str:
-    return md5(text.encode(), usedforsecurity=False).hexdigest()
+    digest: str = md5(text.encode()).hexdigest()
+    return digest

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spaces.cell import INPUT, OPERATIONS, OUTPUT, Cell
+from spaces.isomorphism import automorphisms, canonical_order
 
 ParentChoice = tuple[tuple[int, ...], ...]
 
@@ -122,18 +123,27 @@ class SearchSpace:
     def enumerate(self) -> list[Cell]:
         """All cells that a search in this space can return, one for each hash: 2,685 / 7,773 / 55,854.
 
-        Of the isomorphic variants the one met first stands for all; the order is fixed. The published enumeration
-        without loose ends (`search_space.py:130-146`) is incomplete and finds 2,127 / 3,258 / 17,940.
+        Of the isomorphic variants the one met first stands for all; the order is fixed. (Isomorphic cells are those of
+        equal hash, which would take ten times as long to tell.) The published enumeration without loose ends
+        (`search_space.py:130-146`) is incomplete and finds 2,127 / 3,258 / 17,940.
         """
-        found: dict[str, Cell] = {}
+        found: dict[tuple[bytes, tuple[str, ...]], Cell] = {}
         for matrix in self.pruned_matrices():
-            used = np.flatnonzero(matrix[1:-1].any(axis=1))
+            used = np.flatnonzero(matrix[1:-1].any(axis=1)) + 1
+            kept = np.array([0, *used, self.blocks + 1])
+            graph = matrix[np.ix_(kept, kept)]
+            order = canonical_order(graph)
+            graph = graph[np.ix_(order, order)]
+            # Labels in the graph's canonical order; of those that its automorphisms make equal, the smallest.
+            orders = [tuple((order[same][1:-1] - 1).tolist()) for same in automorphisms(graph)]
+            key = graph.tobytes()
             for labels in itertools.product(OPERATIONS, repeat=len(used)):
-                ops = [OPERATIONS[-1]] * self.blocks
-                for index, label in zip(used, labels, strict=True):
-                    ops[index] = label
-                cell = Cell(matrix, (INPUT, *ops, OUTPUT))
-                found.setdefault(cell.hash, cell)
+                smallest = min([tuple([labels[index] for index in order]) for order in orders])
+                if (key, smallest) not in found:
+                    ops = [OPERATIONS[-1]] * self.blocks
+                    for block, label in zip(used.tolist(), labels, strict=True):
+                        ops[block - 1] = label
+                    found[key, smallest] = Cell(matrix, (INPUT, *ops, OUTPUT))
         return list(found.values())
 
     def pruned_matrices(self) -> list[npt.NDArray[np.int8]]:

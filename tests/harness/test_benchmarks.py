@@ -6,7 +6,8 @@ import pytest
 
 from harness.benchmarks import get_benchmark
 from harness.errors import UserError
-from harness.table import Table, build_index
+from harness.indexing import build_index, cut_index
+from harness.table import Table
 from harness.tfrecord import Evaluation, Record, encode_record, write_tfrecord
 from spaces.search_space import get_space
 
@@ -77,6 +78,15 @@ def test_missing_official_data_names_file_command_and_digits(tmp_path: Path, mon
         bench.table(1)
     with pytest.raises(UserError, match=r"harness\.prepare.*--bench digits"):
         bench.images()
+
+
+def test_table_cut_to_other_spaces_is_refused(bench_file: Path) -> None:
+    index = bench_file.with_suffix(".index")
+    cut_index(index, [1], index.with_name("cut.index"))
+    bench_file.write_text(BENCH.replace("trial.index", "cut.index"))
+    assert len(get_benchmark(str(bench_file)).table(1)) == 10
+    with pytest.raises(UserError, match="cut to the cells of space 1; search there, or take the whole index"):
+        get_benchmark(str(bench_file)).table(2)
 
 
 def test_nb101_refuses_any_other_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,8 @@ COMMANDS = {
     "compare": ({"matplotlib", "scipy", "torch", "numpy"}, ["RESULTS", "--baseline"]),
     "plot": ({"matplotlib", "seaborn", "torch", "numpy"}, ["RESULTS"]),
     "prepare": ({"torch", "torchvision", "tensorflow"}, ["--nasbench"]),
+    "crosscheck": ({"torch", "tensorflow", "numpy"}, ["FILE", "--cells"]),
+    "table": ({"torch", "matplotlib", "tensorflow"}, ["--bench", "INDEX"]),
     "tabulate": ({"torch", "numpy", "sklearn"}, ["--learning-rate", "write-only"]),
     "choose": ({"torch", "matplotlib", "numpy"}, ["RESULTS"]),
     "demo": ({"torch", "numpy", "matplotlib"}, ["--seeds"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 
 import harness.prepare
 from harness.data_folder import data_folder
-from harness.errors import run_command
-from harness.prepare import OFFICIAL_URL, main
-from harness.table import OFFICIAL_FILES, Table
+from harness.errors import UserError, run_command
+from harness.indexing import OFFICIAL_FILES
+from harness.prepare import OFFICIAL_URL, main, open_table
+from harness.table import Table
 from harness.tfrecord import content_sha256
 from tests.harness.test_download import Server, running_server
 from tests.harness.test_table import CELLS, some_records, write_records
@@ -95,6 +97,47 @@ def test_new_label_or_damaged_index_is_built_again(source: Path, data: Path) -> 
     assert Table.open(index).info.label == "mine"
 
 
+def test_cells_of_a_space_are_cut_out_of_an_index(source: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("--nasbench", source)
+    capsys.readouterr()
+    assert run("--cut", data / "small.index", "--space", "1") == 0
+    cut = data / "small_space1.index"
+    assert capsys.readouterr().out.startswith(f"{cut}: small (other), 12 cells of space 1, 3 repeats at 108 epochs")
+    made = cut.stat().st_ino
+    assert run("--cut", data / "small.index", "--space", "1") == 0
+    assert "made before" in capsys.readouterr().out
+    assert cut.stat().st_ino == made
+    assert run("--nasbench", source, "--out", cut) == 0
+    assert Table.open(cut).info.spaces == ()
+
+
+def older(index: Path) -> None:
+    """Turn an index into one of format 1, as its frame tells it."""
+    content = index.read_bytes()
+    index.unlink()
+    index.write_bytes(content[:8] + struct.pack("<I", 1) + content[12:])
+
+
+def test_index_of_an_older_format_is_made_anew_with_one_line_where_its_source_lies_beside_it(
+    source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = source.with_suffix(".index")
+    run("--nasbench", source, "--out", index, "--label", "mine")
+    before = index.read_bytes()
+    older(index)
+    capsys.readouterr()
+    assert open_table(index).info.label == "mine"
+    assert capsys.readouterr().err == f"{index}: was of an older format, made anew from {source}\n"
+    assert index.read_bytes() == before
+
+    older(index)
+    write_records(source, some_records(CELLS[:5]))
+    with pytest.raises(UserError, match="format 1, this program reads format 2; make it anew with"):
+        open_table(index)
+    assert run("--nasbench", source, "--out", index) == 0
+    assert len(open_table(index)) == 5
+
+
 def test_out_and_data_say_where_things_go(source: Path, tmp_path: Path) -> None:
     assert run("--nasbench", source, "--out", tmp_path / "there" / "my.index") == 0
     assert run("--nasbench", source, "--data", tmp_path / "elsewhere") == 0
@@ -171,6 +214,9 @@ def test_default_address_has_a_known_checksum() -> None:
         (["--nasbench", "http://127.0.0.1/"], "ends in the name of a file"),
         (["--nasbnch", "x"], "unrecognized arguments"),
         (["--cifar10", "--label", "x"], "give --nasbench too"),
+        (["--space", "1"], "give --cut INDEX too"),
+        (["--cut", "some.index", "--label", "x"], "--cut takes --space, --out and --force only"),
+        (["--cut", "missing.index"], "missing.index: no such index"),
     ],
 )
 def test_wrong_argument_is_one_line_and_status_2(

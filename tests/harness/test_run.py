@@ -48,6 +48,8 @@ def test_seeds_are_recorded_where_the_contract_says(finished: Path) -> None:
         assert config["scale"] == "2 channels, 3 cells, 20+20 images"
         assert config["settings"]["network"]["channels"] == 2
         assert config["table"]["label"] == "digits"
+        assert config["table"]["optimum"]["test_error"] == pytest.approx(0.0212172)
+        assert len(config["table"]["random_search"]["test_error"]) == 2
         assert RunFolder(folder).environment()["starts"][0]["torch"]
         lines = RunFolder(folder).epochs()
         assert [line["epoch"] for line in lines] == [0, 1, 2]
@@ -67,6 +69,18 @@ def test_finished_seeds_are_skipped_and_new_ones_run(finished: Path, capsys: pyt
     assert "seed 4: epoch 2, cell " in out
     assert str(seed_folder(finished, 4)) in out
     assert (seed_folder(finished, 1) / "epochs.jsonl").read_bytes() == before
+
+
+def test_a_run_that_recorded_no_optimum_is_the_same_run(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(seed_folder(finished, 0), seed_folder(tmp_path, 0))
+    path = seed_folder(tmp_path, 0) / "config.json"
+    config = json.loads(path.read_text())
+    config["table"] = {key: config["table"][key] for key in ("label", "kind", "sha256")}
+    path.write_text(json.dumps(config))
+    assert run.main(command(tmp_path, "--optimizer", "darts", "--seeds", "1")) == 0
+    assert "seed 0: finished before (2 epochs), skipped" in capsys.readouterr().out
 
 
 def test_a_seed_is_the_run_it_would_be_alone(finished: Path, tmp_path: Path) -> None:

@@ -22,9 +22,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import harness.table
+import harness.indexing
 from harness.errors import UserError
-from harness.table import OFFICIAL_FILES, CellNotInTable, IndexInfo, Table, build_index
+from harness.index import IndexInfo
+from harness.indexing import OFFICIAL_FILES, build_index, cut_index
+from harness.table import CellNotInTable, Table
 from harness.tfrecord import Evaluation, Record, content_sha256, encode_record, write_tfrecord
 from spaces.cell import Cell
 from spaces.search_space import get_space
@@ -42,6 +44,8 @@ def some_cells(count: int) -> list[Cell]:
 
 
 CELLS = some_cells(12)
+#: How many times the target of a timing a busy machine may take.
+LENIENCY = 3
 
 
 def record_of(cell: Cell, epochs: int, generator: random.Random) -> Record:
@@ -179,7 +183,7 @@ def test_unknown_cell_or_budget_is_one_clear_line(tmp_path: Path, table: Table) 
 
 
 def test_cells_that_share_half_a_hash_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(harness.table, "_check_hash", lambda record: None)
+    monkeypatch.setattr(harness.indexing, "_check_hash", lambda record: None)
     records = some_records(CELLS[:4], repeats=1)
     hashes = [f"{'7f' * 8}{index:016x}" for index in range(len(records))]
     records = [replace(record, hash=hash_) for record, hash_ in zip(records, hashes, strict=True)]
@@ -265,6 +269,35 @@ def test_failed_build_leaves_the_old_index_and_nothing_else(source: Path, table:
     assert Table.open(table.path).info == table.info
 
 
+@pytest.mark.parametrize("kind", ["length", "checksum of the length", "content", "checksum of the content", "cut"])
+def test_damage_anywhere_in_the_source_is_told_by_record_and_leaves_nothing(source: Path, kind: str) -> None:
+    """A bit flipped in each part of records all over the file, or the file cut short there."""
+    content = source.read_bytes()
+    starts = [0]
+    while starts[-1] < len(content):
+        starts.append(starts[-1] + 16 + struct.unpack_from("<Q", content, starts[-1])[0])
+    generator = random.Random(kind)
+    out = source.with_name("new.index")
+    before = sorted(source.parent.iterdir())
+    for number in generator.choices(range(1, len(starts)), k=12):
+        start, end = starts[number - 1], starts[number]
+        first, last = {
+            "length": (start, start + 8),
+            "checksum of the length": (start + 8, start + 12),
+            "content": (start + 12, end - 4),
+            "checksum of the content": (end - 4, end),
+            "cut": (start + 1, end),
+        }[kind]
+        place = generator.randrange(first, last)
+        damaged = bytearray(content[:place] if kind == "cut" else content)
+        if kind != "cut":
+            damaged[place] ^= 1 << generator.randrange(8)
+        source.write_bytes(damaged)
+        with pytest.raises(UserError, match=rf"small\.tfrecord: record {number} at byte {start}: "):
+            build_index(source, out)
+        assert sorted(source.parent.iterdir()) == before
+
+
 def test_failure_while_writing_leaves_the_old_index_and_nothing_else(
     source: Path, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,13 +339,137 @@ def test_damaged_index_names_the_file_and_the_command(table: Table) -> None:
         "bytes, expected": content[: len(content) // 2],
         "index has": content + b"more",
         "is damaged": content[:-2] + b"x}",
-        "format 2, this program reads format 1": content[:8] + struct.pack("<I", 2) + content[12:],
     }
     for reason, bytes_ in damaged.items():
-        table.path.unlink()
-        table.path.write_bytes(bytes_)
+        replace_content(table.path, bytes_)
         with pytest.raises(UserError, match=rf"small\.index: .*{reason}.*python -m harness\.prepare --nasbench FILE"):
             Table.open(table.path)
+
+
+def replace_content(path: Path, content: bytes) -> None:
+    """Put another file in the place of one that may be mapped into memory."""
+    path.unlink()
+    path.write_bytes(content)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+@given(data=st.data())
+def test_one_flipped_bit_in_an_index_never_changes_an_answer(table: Table, data: st.DataObject) -> None:
+    """Opening or asking fails, saying that the index is damaged, or every answer is the one before."""
+    damaged = bytearray(table.path.read_bytes())
+    bit = data.draw(st.integers(0, 8 * len(damaged) - 1))
+    damaged[bit // 8] ^= 1 << bit % 8
+    path = table.path.with_name("damaged.index")
+    path.unlink(missing_ok=True)
+    path.write_bytes(damaged)
+    unknown = some_cells(20)[-1]
+    hashes = [cell.hash for cell in CELLS]
+    for ask in (
+        lambda table: [table.query(hash_, epochs) for hash_ in hashes for epochs in (4, 108)],
+        lambda table: [table.query(hash_, halfway=True) for hash_ in hashes],
+        lambda table: [table.cell(hash_) for hash_ in hashes],
+        lambda table: (table.hashes(), [errors.tolist() for errors in table.mean_errors(hashes)]),
+        lambda table: table.draws(get_space(1)).tolist(),
+        lambda table: unknown in table,
+    ):
+        try:
+            found = ask(Table.open(path))
+        except CellNotInTable:
+            pytest.fail("damage made a cell disappear")
+        except UserError:
+            continue
+        assert found == ask(table)
+
+
+def test_every_bit_of_a_cell_and_its_records_is_guarded(table: Table) -> None:
+    """What a single look-up reads is checked then and there, and names the cell."""
+    cell = CELLS[0]
+    content = table.path.read_bytes()
+    row = table.hashes().index(cell.hash)
+    index = table._index
+    first = index.records_at + index.first_record[2 * row] * index.record_bytes
+    places = [*range(index.cells_at + 24 * row + 8, index.cells_at + 24 * row + 24)]
+    places += range(index.starts_at + 4 * 2 * row, index.starts_at + 4 * 2 * row + 12)
+    places += range(first, first + 6 * index.record_bytes)
+    for place in places:
+        damaged = bytearray(content)
+        damaged[place] ^= 0x10
+        replace_content(table.path, bytes(damaged))
+        with pytest.raises(
+            UserError, match=rf"damaged \(the checksum of cell {cell.hash} is wrong\); make it anew with"
+        ):
+            Table.open(table.path).query(cell)
+
+
+def test_index_of_another_format_says_how_to_make_it_anew(table: Table) -> None:
+    content = table.path.read_bytes()
+    replace_content(table.path, content[:8] + struct.pack("<I", 1) + content[12:])
+    with pytest.raises(
+        UserError,
+        match=r"format 1, this program reads format 2; make it anew with `python -m harness\.prepare "
+        r"--nasbench small\.tfrecord --out .*small\.index`$",
+    ):
+        Table.open(table.path)
+
+
+def test_accuracies_that_fit_single_precision_take_half_the_space_and_keep_every_bit(tmp_path: Path) -> None:
+    records = some_records(CELLS)
+    single = [replace(record, final=rounded(record.final), halfway=rounded(record.halfway)) for record in records]
+    build_index(write_records(tmp_path / "double.tfrecord", records), tmp_path / "double.index")
+    build_index(write_records(tmp_path / "single.tfrecord", single), tmp_path / "single.index")
+    assert_holds(Table.open(tmp_path / "single.index"), single)
+    saved = (tmp_path / "double.index").stat().st_size - (tmp_path / "single.index").stat().st_size
+    assert saved > 0.9 * len(records) * 8 * 4
+
+
+def rounded(evaluation: Evaluation) -> Evaluation:
+    return Evaluation(*(float(np.float32(getattr(evaluation, name))) for name in Evaluation.__slots__))
+
+
+def test_errors_of_all_repeats_of_chosen_cells(table: Table) -> None:
+    hashes = table.hashes()
+    test, valid = table.errors([3, 0])
+    for row, hash_ in enumerate((hashes[3], hashes[0])):
+        metrics = table.query(hash_)
+        assert test[row].tolist() == [1.0 - accuracy for accuracy in metrics.test_accuracies]
+        assert valid[row].tolist() == [1.0 - accuracy for accuracy in metrics.valid_accuracies]
+    mask = np.arange(len(hashes)) < 2
+    assert table.errors(mask, 4)[0].tolist() == table.errors([0, 1], 4)[0].tolist()
+
+
+def test_repeats_that_are_not_there_are_nan(tmp_path: Path) -> None:
+    records = [*some_records(CELLS[:1], repeats=3), *some_records(CELLS[1:2], repeats=1)]
+    build_index(write_records(tmp_path / "some.tfrecord", records), tmp_path / "some.index")
+    test, _ = Table.open(tmp_path / "some.index").errors([0, 1])
+    assert sorted(np.isfinite(test).sum(axis=1).tolist()) == [1, 3]
+
+
+def test_cut_keeps_the_cells_of_a_space_with_all_they_have(tmp_path: Path) -> None:
+    others = get_space(2).enumerate()[::700]
+    records = some_records([*CELLS, *others], (4, 108))
+    build_index(write_records(tmp_path / "all.tfrecord", records), tmp_path / "all.index", label="trial")
+    info = cut_index(tmp_path / "all.index", [1], tmp_path / "cut.index")
+    cut = Table.open(tmp_path / "cut.index")
+    assert info == cut.info
+    assert (info.spaces, info.label, info.cells) == ((1,), "trial", len(CELLS))
+    assert info.source_sha256 == Table.open(tmp_path / "all.index").info.source_sha256
+    hashes = {cell.hash for cell in CELLS}
+    assert_holds(cut, [record for record in records if record.hash in hashes])
+    with pytest.raises(UserError, match="has no cell of space 2"):
+        cut_index(tmp_path / "cut.index", [2], tmp_path / "none.index")
+    with pytest.raises(UserError, match="the index to cut itself"):
+        cut_index(tmp_path / "all.index", [1], tmp_path / "all.index")
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_draws_tell_the_cells_of_a_space(tmp_path: Path, number: int) -> None:
+    cells = [cell for other in (1, 2, 3) for cell in get_space(other).enumerate()[:: 97 * other]]
+    cells = list({cell.hash: cell for cell in cells}.values())
+    build_index(write_records(tmp_path / "all.tfrecord", some_records(cells, repeats=1)), tmp_path / "all.index")
+    table = Table.open(tmp_path / "all.index")
+    reachable = {cell.hash for cell in get_space(number).enumerate()}
+    draws = table.draws(get_space(number))
+    assert [count > 0 for count in draws.tolist()] == [hash_ in reachable for hash_ in table.hashes()]
 
 
 def test_every_cut_of_an_index_is_noticed(table: Table) -> None:
@@ -384,6 +541,6 @@ def test_standin_table_opens_and_answers_within_the_targets(standin_table: Table
 
     assert fastest(lambda: Table.open(standin_table.path)) < 0.050
     hashes = random.Random(1).sample(standin_table.hashes(), 200)
-    assert fastest(lambda: [standin_table.query(hash_) for hash_ in hashes]) < 200 * 50e-6
+    assert fastest(lambda: [standin_table.query(hash_) for hash_ in hashes]) < 200 * 10e-6 * LENIENCY
     parts = [(cell.matrix, cell.ops) for cell in map(standin_table.cell, hashes)]
-    assert fastest(lambda: [standin_table.query(Cell(matrix, ops)) for matrix, ops in parts]) < 200 * 500e-6
+    assert fastest(lambda: [standin_table.query(Cell(matrix, ops)) for matrix, ops in parts]) < 200 * 156e-6 * LENIENCY

@@ -168,3 +168,22 @@ def test_long_names_stay_on_the_page(write_run: WriteRun, tmp_path: Path) -> Non
             parts = [*figure.axes, *figure.legends, *(axes.title for axes in figure.axes)]
             boxes = [part.get_tightbbox(figure.canvas.get_renderer()) for part in parts]
         assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes), [(box.x0, box.x1) for box in boxes]
+
+
+def test_optimum_and_random_search_are_drawn_where_the_runs_recorded_them(write_run: WriteRun, tmp_path: Path) -> None:
+    table = {"label": "digits", "optimum": {"test_error": 0.02}, "random_search": {"test_error": [0.5, 0.3, 0.1]}}
+    write_run("darts", 0, [0.9, 0.4, 0.2], table=table)
+    (comparison,), _ = gather(tmp_path)
+    assert (comparison.optimum, comparison.random_search) == (0.02, (0.5, 0.3, 0.1))
+    figure, _ = anytime.draw(comparison)
+    lines = {str(line.get_label()): line for line in figure.axes[0].get_lines()}
+    assert np.asarray(lines["optimum of the space"].get_ydata()).tolist() == [2.0, 2.0]
+    random_search = lines["random search, a trained cell an epoch"]
+    assert np.asarray(random_search.get_xydata()).tolist() == [[1, 50.0], [2, 30.0]]
+
+
+def test_runs_that_recorded_no_optimum_are_drawn_without(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("darts", 0, [0.9, 0.4, 0.2])
+    (comparison,), _ = gather(tmp_path)
+    figure, _ = anytime.draw(comparison)
+    assert not {"optimum of the space"} & {str(line.get_label()) for line in figure.axes[0].get_lines()}

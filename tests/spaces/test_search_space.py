@@ -36,7 +36,7 @@ spaces = pytest.mark.parametrize("space", [get_space(number) for number in (1, 2
 
 @pytest.fixture(scope="session")
 def hashes() -> dict[int, list[str]]:
-    """Hashes of all cells of each space, in the order of the enumeration; space 3 takes half a minute."""
+    """Hashes of all cells of each space, in the order of the enumeration; hashing space 3 takes seconds."""
     return {number: [cell.hash for cell in get_space(number).enumerate()] for number in (1, 2, 3)}
 
 
