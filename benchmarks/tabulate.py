@@ -43,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     channels_last = layout == "channels last"
     with _pool(1, options.cores) as whole, _pool(options.cores, 1) as apart:
         ways: dict[str, Callable[[Sequence[Job]], float]] = {
-            "one at a time, a training on all cores": partial(_rate_one_by_one, whole, 2, channels_last),
-            "one at a time, a training on each core": partial(_rate_one_by_one, apart, 4, channels_last),
+            "one at a time, a training on all cores": partial(_rate_one_by_one, whole, 1, channels_last),
+            "one at a time, a training on each core": partial(_rate_one_by_one, apart, 2, channels_last),
             "together, a job on each core": partial(_rate_together, apart),
         }
         rates: dict[str, list[float]] = {way: [] for way in ways}
@@ -55,11 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 if number:  # round 0 warms up
                     rates[way].append(rate)
                     print(f"round {number}: {rate:6.2f} a second, {way}", flush=True)
-    medians = {way: statistics.median(found) for way, found in rates.items()}
-    *alone, (_, together) = medians.items()
-    for way, median in medians.items():
-        print(f"median: {median:6.2f} cell-trainings a second, {way}")
-    print(f"together against the faster of the others: {together / max(rate for _, rate in alone):.2f}")
+    *alone, together = rates.values()
+    ratios = [ours / max(others) for ours, *others in zip(together, *alone, strict=True)]
+    for way, found in rates.items():
+        print(f"median: {statistics.median(found):6.2f} cell-trainings a second, {way}")
+    print(f"together against the faster of the others, median of the rounds: {statistics.median(ratios):.2f}")
 
 
 def train_alone(cell: Cell, repeat: int, splits: Splits, channels_last: bool) -> list[float]:

@@ -321,21 +321,21 @@ def _dense_convolution(state: Tensor, weight: Tensor) -> Tensor:
     """
     count, inputs, height, width, batch = state.shape
     pixels = height * width
-    taps = _taps(height, width).to(weight)
+    taps = _taps(height, width, weight.dtype, weight.device)
     matrix = (weight.reshape(-1, 9) @ taps).view(count, -1, inputs, pixels, pixels)
     matrix = matrix.transpose(2, 3).reshape(count, -1, inputs * pixels)
     return torch.bmm(matrix, state.reshape(count, inputs * pixels, batch)).view(count, -1, height, width, batch)
 
 
 @cache
-def _taps(height: int, width: int) -> Tensor:
+def _taps(height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """`[9, pixels * pixels]`: 1 where a kernel's element leads from the second pixel to the first."""
     taps = torch.zeros(3, 3, height, width, height, width)
     for down, right, row, column in itertools.product(range(3), range(3), range(height), range(width)):
         source_row, source_column = row + down - 1, column + right - 1
         if 0 <= source_row < height and 0 <= source_column < width:
             taps[down, right, row, column, source_row, source_column] = 1
-    return taps.view(9, -1)
+    return taps.view(9, -1).to(device, dtype)
 
 
 class _Convolution3x3(torch.autograd.Function):

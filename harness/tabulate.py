@@ -24,14 +24,14 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, TimeoutError, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cell_training import Recipe, Splits, train_cells
 from harness.data_folder import data_folder
 from harness.errors import OneLineParser, UserError, positive_integer, run_command
-from harness.training_jobs import JOB_SIZE, Job, WorkFolder, plan_jobs, shuffled_units
+from harness.run_folder import write_atomically
+from harness.training_jobs import JOB_SIZE, Job, Scope, WorkFolder, plan_jobs, shuffled_units
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -146,14 +146,6 @@ def _interrupts_kept_from_children() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-@dataclass(frozen=True)
-class Scope:
-    """What a complete table would cover: its name, and how many cells that is."""
-
-    name: str
-    cells: int
-
-
 def write_table(
     folder: WorkFolder, jobs: Sequence[Job], recipe: Recipe, out: Path, label: str, scope: Scope
 ) -> IndexInfo:
@@ -248,6 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     recipe = Recipe(**{name: getattr(options, name) for name in _RECIPE_NAMES})
 
     from harness.benchmarks import get_benchmark
+    from harness.data_card import Measurements, data_card
 
     benchmark = get_benchmark(options.images)
     cells, scope = _chosen_cells(options)
@@ -284,6 +277,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not folder.done():
         raise UserError(f"{work}: nothing measured yet; run again without --write-only, or with more time")
     info = write_table(folder, jobs, recipe, out, label, scope)
+    command = _command_line(options, recipe)
+    card = data_card(info, Measurements.of(folder, jobs), recipe, splits, arrays.name, scope, command)
+    write_atomically(out.with_suffix(".md"), card.encode())
     print(
         f"{out}: {info.cells} of {len(cells)} cells, {info.records} of {len(cells) * options.repeats} trainings, "
         f"{info.label}"
@@ -327,6 +323,16 @@ def _check_width(recipe: Recipe, cells: Sequence[Cell]) -> None:
         raise UserError(
             f"channels: expected at least {widest}, as many as vertices feed an output, got {recipe.channels}"
         )
+
+
+def _command_line(options: argparse.Namespace, recipe: Recipe) -> str:
+    """The command that measures the same table, without what does not matter to it."""
+    chosen = {name: getattr(options, name) for name in ("images", "cells", "space", "repeats", "first", "label")}
+    changed = {name: value for name, value in dataclasses.asdict(recipe).items() if value != getattr(Recipe(), name)}
+    given = {name: value for name, value in {**chosen, **changed}.items() if value is not None}
+    return " ".join(
+        ["python -m harness.tabulate", *(f"--{name.replace('_', '-')} {value}" for name, value in given.items())]
+    )
 
 
 _RECIPE_NAMES = tuple(field.name for field in dataclasses.fields(Recipe))

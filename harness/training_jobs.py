@@ -12,6 +12,7 @@ import itertools
 import json
 import math
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,8 +27,18 @@ if TYPE_CHECKING:
 
 RECIPE = "recipe.json"
 
+_MENDING = "delete it, and the same command measures it again"
+
 JOB_SIZE = 9
 """Cells trained together: 9 = 3 * 3 cells that differ in two vertices only keep the gathering of slices cheap."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a complete table would cover: its name, and how many cells that is."""
+
+    name: str
+    cells: int
 
 
 @dataclass(frozen=True)
@@ -129,9 +140,22 @@ class WorkFolder:
         done = self.done()
         for job in jobs:
             if job.number in done:
-                content = _read_json(self._file(job), "delete it, and the same command measures it again")
+                content = _read_json(self._file(job), _MENDING)
                 for measured in content["cells"]:
                     yield {**measured, "repeat": content["repeat"]}
+
+    def seconds(self, jobs: Sequence[Job]) -> dict[str, float]:
+        """What the measured jobs took by the clock, per device.
+
+        Raises:
+            UserError: a file is damaged.
+        """
+        done, seconds = self.done(), Counter[str]()
+        for job in jobs:
+            if job.number in done:
+                content = _read_json(self._file(job), _MENDING)
+                seconds[content["device"]] += content["seconds"]
+        return dict(seconds)
 
     def _file(self, job: Job) -> Path:
         return self.path / f"job{job.number:06d}.json"

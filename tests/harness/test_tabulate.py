@@ -101,6 +101,16 @@ def test_progress_and_result_are_told(finished: tuple[Path, subprocess.Completed
     assert last.endswith(" a second, 0 min left")
 
 
+def test_data_card_lies_beside_the_table_and_tells_the_command(finished: tuple[Path, Any]) -> None:
+    card = " ".join((finished[0] / "table.md").read_text().split())
+    assert "30 of 2,685 cells (1.1 %): 30 with 2 repeats. 60 trainings" in card
+    told = card.split("**Make it again.** ")[1].strip("`").split()
+    assert told[:3] == ["python", "-m", "harness.tabulate"]
+    options = vars(harness.tabulate._parser().parse_args(told[3:]))
+    wanted = vars(harness.tabulate._parser().parse_args(TINY))
+    assert options == wanted
+
+
 def test_mean_errors_of_the_table_equal_a_plain_recomputation(finished: tuple[Path, Any], cells: list[Cell]) -> None:
     folder, _ = finished
     table = Table.open(folder / "table.index")
