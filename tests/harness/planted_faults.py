@@ -1,0 +1,745 @@
+"""Optimizers that are each wrong in one way, as someone would write them; `FAULTS` says which check is to find them."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from optimizers.base import Batch, Optimizer, Purpose, StepResult
+from optimizers.config import OptimizerConfig
+from optimizers.perturbation import Perturbation, clip_to_simplex
+from spaces.cell import Cell
+from spaces.mixture import Mixture
+from spaces.supernet import FoldedWeights
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A wrong optimizer.
+
+    Attributes:
+        optimizer: the class.
+        check: name of the check that finds it.
+        words: what the check says, as a regular expression.
+        settings: what it is checked with.
+    """
+
+    optimizer: type[Optimizer]
+    check: str
+    words: str
+    settings: dict[str, object] = field(default_factory=dict)
+
+
+FAULTS: dict[str, list[Fault]] = {}
+
+
+def planted(
+    kind: str, check: str, words: str, **settings: object
+) -> Callable[[type[Optimizer]], type[Optimizer]]:
+    """Class decorator: a fault of some kind, the check that finds it, and what it says."""
+
+    def decorate(optimizer: type[Optimizer]) -> type[Optimizer]:
+        given = {key.replace("__", "."): value for key, value in settings.items()}
+        FAULTS.setdefault(kind, []).append(Fault(optimizer, check, words, given))
+        return optimizer
+
+    return decorate
+
+
+class Noisy(Optimizer):
+    """What several faults have in common: noise for every alpha, drawn before each epoch as it should be."""
+
+    def begin_epoch(self, epoch: int) -> None:
+        super().begin_epoch(epoch)
+        generator = self.randomness.generator("own noise", epoch)
+        shapes = self.supernet.space.row_shapes
+        self.own_noise = [0.1 * torch.randn(self.steps, *shape, generator=generator) for shape in shapes]
+
+
+RESTORE = "a_perturbation_is_undone"
+
+
+@planted("forgotten restore", RESTORE, "weight step leaves the alphas changed.*not put back")
+class PerturbsAlphasAndForgets(Noisy):
+    def weight_step(self, index: int, training: Batch) -> StepResult:
+        with torch.no_grad():
+            for alpha, noise in zip(self.alphas, self.own_noise, strict=True):
+                alpha += noise[index]
+        return super().weight_step(index, training)
+
+
+@planted("forgotten restore", RESTORE, "leaves the alphas changed.*adding and subtracting rounds")
+class PutsAlphasBackButForRounding(Noisy):
+    def weight_step(self, index: int, training: Batch) -> StepResult:
+        with torch.no_grad():
+            for alpha, noise in zip(self.alphas, self.own_noise, strict=True):
+                alpha += noise[index]
+        result = super().weight_step(index, training)
+        with torch.no_grad():
+            for alpha, noise in zip(self.alphas, self.own_noise, strict=True):
+                alpha -= noise[index]
+        return result
+
+
+@planted("forgotten restore", RESTORE, "leaves the weights changed")
+class ClimbsInWeightSpaceAndForgets(Optimizer):
+    """Sharpness-aware weights that stay where the ascent took them."""
+
+    def weight_step(self, index: int, training: Batch) -> StepResult:
+        parameters = list(self.weights.parameters.values())
+        loss = self.loss(self.weights, self.relax().detach(), training, update_statistics=False)
+        with torch.no_grad():
+            for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+                parameter += 0.01 * gradient
+        return super().weight_step(index, training)
+
+
+@planted("forgotten restore", RESTORE, "leaves another mixture behind")
+class WritesNoiseIntoTheMixtureItKeeps(Noisy):
+    def begin_epoch(self, epoch: int) -> None:
+        super().begin_epoch(epoch)
+        self.kept = self.relax().detach()
+
+    def mixture(self, purpose: Purpose, index: int = 0) -> Mixture:
+        return self.kept if purpose == "weights" else super().mixture(purpose, index)
+
+    def weight_mixture(self, index: int, training: Batch) -> Mixture:
+        for row, noise in zip(self.kept.rows, self.own_noise, strict=True):
+            row.copy_(clip_to_simplex(row + noise[index]))
+        return self.kept
+
+
+@planted("forgotten restore", RESTORE, "leaves the alphas changed")
+class PerturbsAlphasInStep(Noisy):
+    def step(self, index: int, training: Batch, validation: Batch) -> StepResult:
+        self.index = index
+        self.architecture_step(training, validation)
+        with torch.no_grad():
+            for alpha, noise in zip(self.alphas, self.own_noise, strict=True):
+                alpha.copy_(alpha + noise[index])
+        return self.weight_step(index, training)
+
+
+LEAK = "no_gradient_is_left_behind"
+
+
+@planted("gradient leak", LEAK, "alpha step leaves gradients on the weights")
+class BackpropagatesTheValidationLossIntoWeights(Optimizer):
+    def architecture_step(self, training: Batch, validation: Batch) -> None:
+        self.loss(self.weights, self.relax(), validation).backward()  # type: ignore[no-untyped-call]
+        self.alpha_optimizer.step()
+        self.alpha_optimizer.zero_grad()
+
+
+@planted("gradient leak", LEAK, "weight step leaves gradients on the alphas")
+class BackpropagatesTheTrainingLossIntoAlphas(Optimizer):
+    def weight_step(self, index: int, training: Batch) -> StepResult:
+        logits = self.supernet(self.weights, self.relax(), training.images, training=True)
+        loss = F.cross_entropy(logits, training.labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.weight_optimizer.step()
+        self.weight_optimizer.zero_grad()
+        return StepResult(loss.detach(), (logits.argmax(dim=1) == training.labels).sum())
+
+    relaxes = False
+
+
+@planted("gradient leak", LEAK, "alpha step leaves gradients on the alphas")
+class NeverZeroesTheAlphas(Optimizer):
+    def architecture_step(self, training: Batch, validation: Batch) -> None:
+        for alpha, gradient in zip(self.alphas, self.architecture_gradient(training, validation), strict=True):
+            alpha.grad = gradient
+        self.alpha_optimizer.step()
+
+
+ASCENT = "the_attack_raises_the_training_loss"
+
+
+@planted("wrong sign of ascent", ASCENT, "lowers the training loss.*descends instead of ascending")
+class OwnAttackDescends(Optimizer):
+    """One step by the sign of the gradient, in the wrong direction, without a word about `perturbation.kind`."""
+
+    relaxes = False
+
+    def weight_mixture(self, index: int, training: Batch) -> Mixture:
+        rows = [row.detach().requires_grad_() for row in self.relax().rows]
+        gradients = torch.autograd.grad(self.attack_loss(training)(Mixture.from_rows(rows)), rows)
+        moved = [row - 0.1 * gradient.sign() for row, gradient in zip(rows, gradients, strict=True)]
+        return Mixture.from_rows([clip_to_simplex(row.detach()) for row in moved])
+
+
+@planted("wrong sign of ascent", ASCENT, "lowers the training loss")
+class OwnAttackDescendsInTrainingMode(Optimizer):
+    relaxes = False
+
+    def weight_mixture(self, index: int, training: Batch) -> Mixture:
+        rows = [row.detach().requires_grad_() for row in self.relax().rows]
+        loss = self.loss(self.weights.frozen(), Mixture.from_rows(rows), training, update_statistics=False)
+        gradients = torch.autograd.grad(loss, rows)
+        moved = [row - 0.1 * gradient.sign() for row, gradient in zip(rows, gradients, strict=True)]
+        return Mixture.from_rows([clip_to_simplex(row.detach()) for row in moved])
+
+
+class DescendingPerturbation(Perturbation):
+    def _steepest(self, gradients: Sequence[Tensor]) -> list[Tensor]:
+        return [-move for move in super()._steepest(gradients)]
+
+
+@planted("wrong sign of ascent", ASCENT, "leaves the mixture where it was: it descends")
+class DescendsAndIsPutBack(Optimizer):
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.perturbation = DescendingPerturbation(self.config.perturbation, self.epochs)
+
+
+@planted("wrong sign of ascent", ASCENT, "lowers the training loss")
+class AttacksTheNegativeLoss(Optimizer):
+    def attack_loss(self, training: Batch) -> Callable[[Mixture], Tensor]:
+        loss = super().attack_loss(training)
+        return lambda mixture: -loss(mixture)
+
+
+GLOBAL = "global_generators_are_left_alone"
+SEEDS = "seeds_are_independent"
+
+
+class WithNoise(Optimizer):
+    """Adds noise to the mixture of the weight step; where it comes from is the subclass's business."""
+
+    def draw(self, shape: tuple[int, ...], epoch: int) -> Tensor:
+        raise NotImplementedError
+
+    def begin_epoch(self, epoch: int) -> None:
+        super().begin_epoch(epoch)
+        self.own_noise = [self.draw((self.steps, *shape), epoch) for shape in self.supernet.space.row_shapes]
+
+    relaxes = False
+
+    def weight_mixture(self, index: int, training: Batch) -> Mixture:
+        rows = zip(super().weight_mixture(index, training).rows, self.own_noise, strict=True)
+        return Mixture.from_rows([clip_to_simplex(row + 0.1 * noise[index]) for row, noise in rows])
+
+
+@planted("shared RNG", GLOBAL, "begin_epoch draws from, or seeds, the global generator of torch")
+class DrawsFromTorch(WithNoise):
+    def draw(self, shape: tuple[int, ...], epoch: int) -> Tensor:
+        return torch.randn(shape)
+
+
+@planted("shared RNG", GLOBAL, "begin_epoch draws from, or seeds, the global generator of numpy")
+class DrawsFromNumpy(WithNoise):
+    def draw(self, shape: tuple[int, ...], epoch: int) -> Tensor:
+        return torch.tensor(np.random.normal(size=shape), dtype=torch.float32)  # noqa: NPY002
+
+
+@planted("shared RNG", GLOBAL, "step draws from, or seeds, the global generator of random")
+class DropsAStepAtRandom(Optimizer):
+    def architecture_step(self, training: Batch, validation: Batch) -> None:
+        if random.random() < 0.5:
+            super().architecture_step(training, validation)
+
+
+@planted("shared RNG", GLOBAL, "making the optimizer draws from, or seeds, the global generator of torch")
+class SeedsTorch(Optimizer):
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        torch.manual_seed(self.randomness.seed)
+
+
+@planted("shared RNG", SEEDS, "when it runs a second time, beside seed 0: they share something")
+class SharesAGeneratorBetweenInstances(WithNoise):
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(self, shape: tuple[int, ...], epoch: int) -> Tensor:
+        return torch.randn(shape, generator=self.generator)
+
+
+@planted("shared RNG", SEEDS, "seeds 0 and 1 draw the same numbers")
+class DrawsTheSameForEverySeed(WithNoise):
+    def draw(self, shape: tuple[int, ...], epoch: int) -> Tensor:
+        return torch.randn(shape, generator=torch.Generator().manual_seed(epoch))
+
+
+@planted("shared RNG", "epochs_draw_anew", "epochs 0 and 1 draw the same numbers")
+class DrawsTheSameInEveryEpoch(WithNoise):
+    def draw(self, shape: tuple[int, ...], epoch: int) -> Tensor:
+        return torch.randn(shape, generator=self.randomness.generator("own noise"))
+
+
+REGISTERED = "the_weight_step_moves_only_weights"
+
+
+class TrainsAlphasToo(Optimizer):
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        everything = [*self.weights.parameters.values(), *self.alphas]
+        self.weight_optimizer = torch.optim.SGD(everything, lr=0.025, momentum=0.9, weight_decay=3e-4)
+
+
+@planted("alphas registered as weights", REGISTERED, "4 of the alphas are registered as weights: weight_optimizer")
+class HandsAlphasToSgd(TrainsAlphasToo):
+    pass
+
+
+@planted("alphas registered as weights", REGISTERED, "4 of the alphas are registered as weights")
+class HandsAlphasToSgdAndMovesThem(TrainsAlphasToo):
+    relaxes = False
+
+    def weight_step(self, index: int, training: Batch) -> StepResult:
+        logits = self.supernet(self.weights, self.relax(), training.images, training=True)
+        loss = F.cross_entropy(logits, training.labels)
+        self.weight_optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.weight_optimizer.step()
+        self.weight_optimizer.zero_grad()
+        return StepResult(loss.detach(), (logits.argmax(dim=1) == training.labels).sum())
+
+
+@planted("alphas registered as weights", REGISTERED, "the weight step moves alphas")
+class DescendsTheTrainingLossWithAlphas(Optimizer):
+    """Single-level: alphas follow the training loss in the weight step, by an update of their own."""
+
+    def weight_step(self, index: int, training: Batch) -> StepResult:
+        rate = self.weight_optimizer.param_groups[0]["lr"]
+        loss = self.loss(self.weights.frozen(), self.relax(), training, update_statistics=False)
+        with torch.no_grad():
+            for alpha, gradient in zip(self.alphas, torch.autograd.grad(loss, self.alphas), strict=True):
+                alpha -= rate * gradient
+        return super().weight_step(index, training)
+
+
+SIMPLEX = "mixtures_lie_on_the_simplex"
+
+
+@planted("missing softmax", SIMPLEX, "relax, before any training: row tensor 0 is off the simplex.*softmax is missing")
+class RelaxesToTheAlphasThemselves(Optimizer):
+    def relax(self) -> Mixture:
+        return Mixture.from_rows(self.alphas)
+
+
+@planted("missing softmax", SIMPLEX, "after two epochs: row tensor . is off the simplex.*softmax is missing")
+class StartsUniformAndLeavesTheSimplex(Optimizer):
+    def initial_alphas(self, generator: torch.Generator) -> list[Tensor]:
+        return [torch.full(shape, 1 / shape[-1]) for shape in self.supernet.space.row_shapes]
+
+    def relax(self) -> Mixture:
+        return Mixture.from_rows(self.alphas)
+
+    @property
+    def shift_invariant(self) -> bool:
+        return False
+
+
+@planted("missing softmax", SIMPLEX, "relax, before any training: row tensor 0 is off the simplex")
+class NormalisesTheWrongDimension(Optimizer):
+    def relax(self) -> Mixture:
+        return Mixture.from_rows([alpha.softmax(dim=0) for alpha in self.alphas])
+
+
+@planted("missing softmax", SIMPLEX, r"mixture\('weights'\), before any training: row tensor 0 is off the simplex")
+class ForgetsTheSoftmaxOfTheWeightStep(Optimizer):
+    def mixture(self, purpose: Purpose, index: int = 0) -> Mixture:
+        return Mixture.from_rows(self.alphas) if purpose == "weights" else self.relax()
+
+
+STALE = "batch_norm_statistics_follow_the_weight_step"
+MEASURED = "measuring_leaves_batch_norm_statistics_alone"
+
+
+class OwnWeightStep(Optimizer):
+    """A weight step written out, with some options of the supernet's call."""
+
+    options: dict[str, bool]
+
+    def weight_step(self, index: int, training: Batch) -> StepResult:
+        logits = self.supernet(self.weights, self.weight_mixture(index, training), training.images, **self.options)
+        loss = F.cross_entropy(logits, training.labels)
+        parameters = list(self.weights.parameters.values())
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        self.weight_optimizer.step()
+        self.weight_optimizer.zero_grad()
+        return StepResult(loss.detach(), (logits.argmax(dim=1) == training.labels).sum())
+
+
+@planted("stale BatchNorm", STALE, "the weight step leaves them stale")
+class TrainsWithoutUpdatingStatistics(OwnWeightStep):
+    options = {"training": True, "update_statistics": False}
+
+
+@planted("stale BatchNorm", STALE, "the weight step leaves them stale")
+class TrainsInEvaluationMode(OwnWeightStep):
+    options = {"training": False}
+
+
+@planted("stale BatchNorm", STALE, "weight_mixture moves batch norm's running statistics")
+class AttacksInTrainingMode(Optimizer):
+    def attack_loss(self, training: Batch) -> Callable[[Mixture], Tensor]:
+        return lambda mixture: self.loss(self.weights.frozen(), mixture, training)
+
+
+@planted("stale BatchNorm", MEASURED, r"architecture_loss\(update_statistics=False\) moves")
+class RecordsTheHessianWithMovingStatistics(Optimizer):
+    def architecture_loss(self, batch: Batch, *, update_statistics: bool = True) -> Tensor:
+        return self.loss(self.weights.frozen(), self.mixture("hessian"), batch)
+
+
+@planted("stale BatchNorm", MEASURED, "validation moves batch norm's running statistics")
+class RefreshesStatisticsInPlace(Optimizer):
+    def evaluation_weights(self, batch: Batch, refresh: bool) -> FoldedWeights:
+        if refresh:
+            with torch.no_grad():
+                self.loss(self.weights, self.mixture("hessian"), batch)
+        return self.supernet.fold(self.weights)
+
+
+@planted("stale BatchNorm", "measuring_changes_nothing", "same weights as before an epoch of training.*stale")
+class ValidatesAtTheFirstEpochsWeights(Optimizer):
+    folded: dict[bool, FoldedWeights]
+
+    def evaluation_weights(self, batch: Batch, refresh: bool) -> FoldedWeights:
+        self.folded = getattr(self, "folded", {})
+        if refresh not in self.folded:
+            self.folded[refresh] = super().evaluation_weights(batch, refresh)
+        return self.folded[refresh]
+
+
+SCHEDULE = "schedules_are_those_of_the_epoch"
+
+
+@planted("off-by-one schedule", SCHEDULE, r"after begin_epoch\(0\) the attribute epoch is 1.*off by one")
+class CountsEpochsFromOne(Optimizer):
+    def begin_epoch(self, epoch: int) -> None:
+        super().begin_epoch(epoch + 1)
+
+
+@planted("off-by-one schedule", SCHEDULE, "learning rate is off by one epoch: epoch 2 runs at .* due in epoch 3")
+class AddsOneToTheCosine(Optimizer):
+    def learning_rate(self, epoch: int) -> float:
+        return super().learning_rate(epoch + 1)
+
+
+@planted("off-by-one schedule", SCHEDULE, "learning rate is off by one epoch: epoch 2 runs at .* due in epoch 1")
+class SetsTheRateAfterTheEpoch(Optimizer):
+    def begin_epoch(self, epoch: int) -> None:
+        rate = self.learning_rate(max(epoch - 1, 0))
+        super().begin_epoch(epoch)
+        self.set_learning_rate(rate)
+
+
+@planted("off-by-one schedule", SCHEDULE, "learning rate is off by one epoch: epoch 2 runs at .* due in epoch 3")
+class SetsTheNextRateInStep(Optimizer):
+    def step(self, index: int, training: Batch, validation: Batch) -> StepResult:
+        self.set_learning_rate(self.learning_rate(self.epoch + 1))
+        return super().step(index, training, validation)
+
+
+@planted("off-by-one schedule", SCHEDULE, "learning rate is off by one epoch: epoch 2 runs at .* due in epoch 3")
+class SetsALinearRateOneEarly(Optimizer):
+    def learning_rate(self, epoch: int) -> float:
+        return 0.025 * (1 - epoch / self.epochs)
+
+    def begin_epoch(self, epoch: int) -> None:
+        super().begin_epoch(epoch)
+        self.set_learning_rate(self.learning_rate(epoch + 1))
+
+
+@planted("off-by-one schedule", SCHEDULE, "radius is off by one epoch: epoch 2 runs at .* due in epoch 3")
+class PerturbsByTheNextRadius(Optimizer):
+    def begin_epoch(self, epoch: int) -> None:
+        super().begin_epoch(epoch)
+        self.epsilon = self.perturbation.epsilon(epoch + 1)
+
+
+@planted("off-by-one schedule", SCHEDULE, "epoch 2 runs at a learning rate of 0.025, the schedule of the settings says")
+class NeverSetsTheRate(Optimizer):
+    def set_learning_rate(self, learning_rate: float) -> None:
+        pass
+
+
+RESUME = "a_resumed_search_equals_an_uninterrupted_one"
+
+
+@planted("state missing from the checkpoint", RESUME, r"missing from the checkpoint.*self\.average")
+class DerivesFromAnAverageItForgets(Optimizer):
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.average = [alpha.detach().clone() for alpha in self.alphas]
+
+    def step(self, index: int, training: Batch, validation: Batch) -> StepResult:
+        result = super().step(index, training, validation)
+        with torch.no_grad():
+            for average, alpha in zip(self.average, self.alphas, strict=True):
+                average.lerp_(alpha, 0.1)
+        return result
+
+    def mixture(self, purpose: Purpose, index: int = 0) -> Mixture:
+        if purpose != "architecture":
+            return self.relax()
+        pulled = [alpha + 0.1 * (average - alpha) for alpha, average in zip(self.alphas, self.average, strict=True)]
+        return Mixture.from_rows([alpha.softmax(dim=-1) for alpha in pulled])
+
+
+@planted("state missing from the checkpoint", RESUME, r"missing from the checkpoint.*self\.count")
+class StopsAlphasAfterSixEpochsByACounter(Optimizer):
+    count = 0
+
+    def begin_epoch(self, epoch: int) -> None:
+        super().begin_epoch(epoch)
+        self.count += 1
+
+    def architecture_step(self, training: Batch, validation: Batch) -> None:
+        if self.count <= 6:
+            super().architecture_step(training, validation)
+
+
+@planted("state missing from the checkpoint", RESUME, "missing from the checkpoint")
+class ForgetsAdamsMoments(Optimizer):
+    def state_dict(self) -> dict[str, Any]:
+        state = super().state_dict()
+        del state["alpha_optimizer"]
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict({**state, "alpha_optimizer": self.alpha_optimizer.state_dict()})
+
+
+@planted("state missing from the checkpoint", RESUME, "cannot be read back")
+class SavesAnObject(Optimizer):
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "cell": self.derive()}
+
+
+@planted("state missing from the checkpoint", RESUME, "missing from the checkpoint.*the derived cell|the derived cell")
+class ForgetsWhichCellWasBest(Optimizer):
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.best: tuple[float, Cell] = (-math.inf, super().derive())
+
+    def end_epoch(self, validation: Callable[[], Iterable[Batch]]) -> None:
+        score = -abs(self.epoch - 1.2)
+        self.best = max(self.best, (score, super().derive()), key=lambda one: one[0])
+
+    def derive(self) -> Cell:
+        return self.best[1]
+
+
+PERTURBED = "derive_does_not_see_the_perturbation"
+
+
+@planted("derive from the perturbed point", PERTURBED, "the weight step changes the cell.*perturbed mixture")
+class DerivesFromWhatTheWeightStepSaw(Optimizer):
+    seen: Mixture | None = None
+
+    def weight_mixture(self, index: int, training: Batch) -> Mixture:
+        self.seen = super().weight_mixture(index, training)
+        return self.seen
+
+    def derive(self) -> Cell:
+        rows = (self.seen or self.relax().detach()).rows
+        return self.supernet.space.derive([row.detach().numpy() for row in rows])
+
+
+@planted("derive from the perturbed point", PERTURBED, "begin_epoch.*changes the cell.*perturbed mixture")
+class DerivesWithTheEpochsNoise(Optimizer):
+    def derive(self) -> Cell:
+        mixture = self.relax().detach()
+        if self.noise:
+            mixture = Mixture.from_rows(
+                [
+                    clip_to_simplex(row + self.epsilon * noise[0])
+                    for row, noise in zip(mixture.rows, self.noise, strict=True)
+                ]
+            )
+        return self.supernet.space.derive([row.numpy() for row in mixture.rows])
+
+
+@planted("derive from the perturbed point", PERTURBED, "the weight step changes the cell.*perturbed mixture")
+class DerivesFromItsOwnNoisyPoint(WithNoise):
+    def draw(self, shape: tuple[int, ...], epoch: int) -> Tensor:
+        return torch.randn(shape, generator=self.randomness.generator(f"noise {shape}", epoch))
+
+    def weight_mixture(self, index: int, training: Batch) -> Mixture:
+        self.seen = super().weight_mixture(index, training)
+        return self.seen
+
+    def derive(self) -> Cell:
+        mixture = getattr(self, "seen", self.relax().detach())
+        return self.supernet.space.derive([row.numpy() for row in mixture.rows])
+
+
+@planted("an unstable cell", "derive_is_stable", "derive gives another cell each time")
+class SamplesWhenItDerives(Optimizer):
+    calls = 0
+
+    def derive(self) -> Cell:
+        self.calls += 1
+        cells = random.Random(self.calls)
+        return self.supernet.space.sample(cells)
+
+
+@planted("a step that draws", "a_step_draws_nothing", "a step draws random numbers.*bernoulli")
+class DropsInTheStep(Optimizer):
+    def weight_mixture(self, index: int, training: Batch) -> Mixture:
+        generator = self.randomness.generator("drop", self.epoch, index)
+        kept = torch.empty(()).bernoulli_(0.5, generator=generator)
+        mixture = super().weight_mixture(index, training)
+        return mixture.map(lambda row: kept * row + (1 - kept) * row)
+
+
+@planted("a step that draws", "a_step_draws_nothing", "asks self.randomness for a generator")
+class SeedsAnotherLibraryInTheStep(Optimizer):
+    def architecture_step(self, training: Batch, validation: Batch) -> None:
+        seed = self.randomness.generator("coin", self.epoch, self.index).initial_seed()
+        if random.Random(seed).random() < 0.9:
+            super().architecture_step(training, validation)
+
+
+WAIT = "a_step_does_not_wait_for_the_device"
+
+
+@planted("a step that waits", WAIT, r"needs a tensor's value on the CPU \(float, .*planted_faults.py")
+class LooksAtTheLoss(Optimizer):
+    def weight_step(self, index: int, training: Batch) -> StepResult:
+        result = super().weight_step(index, training)
+        self.last_loss = float(result.loss)
+        return result
+
+
+@planted("a step that waits", WAIT, r"needs a tensor's value on the CPU \(bool, ")
+class BranchesOnATensor(Optimizer):
+    def architecture_gradient(self, training: Batch, validation: Batch) -> list[Tensor]:
+        gradients = super().architecture_gradient(training, validation)
+        return [gradient if gradient.abs().max() < 10 else gradient.sign() for gradient in gradients]
+
+
+@planted("a step that waits", WAIT, "does not say that it skips operations")
+class SkipsWithoutSayingSo(OwnWeightStep):
+    options = {"training": True, "skip_zeros": True}
+
+
+@planted("alpha step moves weights", "the_alpha_step_moves_only_alphas", "alpha step moves weights.*one step ahead")
+class LooksAheadInPlace(Optimizer):
+    def architecture_gradient(self, training: Batch, validation: Batch) -> list[Tensor]:
+        parameters = list(self.weights.parameters.values())
+        loss = self.loss(self.weights, self.relax().detach(), training)
+        with torch.no_grad():
+            for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+                parameter -= 0.01 * gradient
+        return super().architecture_gradient(training, validation)
+
+
+@planted("alpha step moves weights", "the_alpha_step_moves_only_alphas", "weights are among the parameters of alpha_opt")
+class HandsWeightsToAdam(Optimizer):
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.alpha_optimizer = torch.optim.Adam([*self.alphas, *self.weights.parameters.values()], lr=3e-4)
+
+
+@planted("wrong declaration", "shift_invariance_is_as_declared", "adding a constant to a row of alphas changes the loss")
+class SquaresInsteadOfExponentials(Optimizer):
+    def initial_alphas(self, generator: torch.Generator) -> list[Tensor]:
+        return [1 + 0.01 * torch.randn(shape, generator=generator) for shape in self.supernet.space.row_shapes]
+
+    def relax(self) -> Mixture:
+        return Mixture.from_rows([alpha**2 / (alpha**2).sum(dim=-1, keepdim=True) for alpha in self.alphas])
+
+
+@planted("wrong declaration", SIMPLEX, "have the shapes .*per_cell = False")
+class SamplesPerCellWithoutSayingSo(Optimizer):
+    def mixture(self, purpose: Purpose, index: int = 0) -> Mixture:
+        cells = self.supernet.config.cells
+        return self.relax().map(lambda row: row.expand(cells, *row.shape))
+
+
+@planted("wrong declaration", "a_perturbation_reaches_the_weight_step", "perturbation.kind=uniform changes nothing")
+class IgnoresThePerturbation(Optimizer):
+    def weight_mixture(self, index: int, training: Batch) -> Mixture:
+        return self.relax().detach()
+
+
+@planted("wrong declaration", "its_settings_can_be_set", "config_class is .* expected a subclass")
+class HasNoConfigOfItsOwn(Optimizer):
+    config_class = dict  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    size: int = 3
+
+
+@dataclass(frozen=True)
+class ClashingConfig(OptimizerConfig):
+    data: DataConfig = field(default_factory=DataConfig)
+
+
+@planted("wrong declaration", "its_settings_can_be_set", "a section 'data', which the harness has already")
+class NamesASectionLikeTheHarness(Optimizer):
+    config_class = ClashingConfig
+
+
+@planted("setting ignored", "warm_start_leaves_the_alphas_alone", "warm_start_epochs has no effect")
+class IgnoresWarmStart(Optimizer):
+    def step(self, index: int, training: Batch, validation: Batch) -> StepResult:
+        self.index = index
+        self.architecture_step(training, validation)
+        return self.weight_step(index, training)
+
+
+SEES = "only_the_weight_step_sees_the_perturbation"
+
+
+@planted("perturbation in the wrong place", SEES, "the alpha step goes elsewhere with perturbation.kind=uniform")
+class PerturbsTheAlphaStepToo(Optimizer):
+    def mixture(self, purpose: Purpose, index: int = 0) -> Mixture:
+        mixture = self.relax()
+        if purpose != "architecture" or not self.noise:
+            return mixture
+        rows = zip(mixture.rows, self.noise, strict=True)
+        return Mixture.from_rows([(row + 0.01 * noise[index]).softmax(dim=-1) for row, noise in rows])
+
+
+@planted("does not search", "alphas_and_weights_are_searched", "does not move a single alpha")
+class ReplacesItsAlphas(Optimizer):
+    def architecture_step(self, training: Batch, validation: Batch) -> None:
+        pass
+
+
+@planted("does not run", "it_runs_in_every_space", r"relax raised RuntimeError: .*planted_faults.py:\d+")
+class HardcodesFourBlocks(Optimizer):
+    def relax(self) -> Mixture:
+        rows = [alpha.softmax(dim=-1) for alpha in self.alphas]
+        rows[0] = rows[0].view(4, 3)
+        return Mixture.from_rows(rows)
+
+
+@planted("does not run", "it_runs_in_every_space", "step returned NoneType; expected the StepResult")
+class ReturnsNothing(Optimizer):
+    def step(self, index: int, training: Batch, validation: Batch) -> StepResult:  # type: ignore[return]
+        super().step(index, training, validation)
+
+
+@planted("does not run", "it_runs_in_every_space", "derive gave ndarray; expected a spaces.cell.Cell")
+class DerivesAMatrix(Optimizer):
+    def derive(self) -> Cell:
+        return super().derive().matrix  # type: ignore[return-value]
+
+
+@planted("measuring that moves", "measuring_changes_nothing", "architecture_loss is another one when it is asked for")
+class DrawsAnewWheneverMeasured(Optimizer):
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.own = self.randomness.generator("measuring")
+
+    def architecture_loss(self, batch: Batch, *, update_statistics: bool = True) -> Tensor:
+        loss = super().architecture_loss(batch, update_statistics=update_statistics)
+        return loss * torch.rand((), generator=self.own)
