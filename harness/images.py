@@ -2,8 +2,7 @@
 
 Everything random about one pass over a split is drawn on the CPU before the pass (`draw_epoch`). Taking a batch
 (`Split.batch`) is then a pure function of tensors on the device: it draws nothing and never waits for the device, so
-that a step can be repeated, resumed and captured in a CUDA graph. To replay a captured batch on other draws, copy them
-into the tensors of an `EpochDraws` of a single batch.
+that a step can be repeated, resumed and captured in a CUDA graph (`Split.at`, with places that are tensors).
 
 The augmentation is that of the published searches, for training and validation images alike: zero padding (black, so
 before the normalisation), a random crop back to the image's size, a horizontal flip, normalisation, and optionally
@@ -84,6 +83,11 @@ class EpochDraws:
             flip=self.flip.to(device),
             cutout=self.cutout.to(device),
         )
+
+    def overwrite(self, draws: EpochDraws) -> None:
+        """Put other draws of the same pass here, where a recorded step reads them."""
+        for name in ("permutation", "dy", "dx", "flip", "cutout"):
+            getattr(self, name).copy_(getattr(draws, name))
 
 
 def draw_epoch(count: int, batch_size: int, generator: torch.Generator, augmentation: Augmentation) -> EpochDraws:
@@ -177,7 +181,15 @@ class Split:
         """
         if not 0 <= index < len(draws):
             raise IndexError(f"expected a batch from 0 to {len(draws) - 1}, got {index}")
-        chosen = slice(index * draws.batch_size, (index + 1) * draws.batch_size)
+        return self.at(draws, slice(index * draws.batch_size, (index + 1) * draws.batch_size))
+
+    def at(self, draws: EpochDraws, chosen: slice | Tensor) -> tuple[Tensor, Tensor]:
+        """The images at any places of a pass, as `batch` gives them.
+
+        Args:
+            draws: of this split's count, on this split's device.
+            chosen: places in the pass, a slice or int64 [b] on the device; a captured step computes them there.
+        """
         augmentation = draws.augmentation
         which = draws.permutation[chosen]
         images = self.images.index_select(0, which)

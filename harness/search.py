@@ -24,6 +24,7 @@ from harness.hessian import Spectrum, exact_hessian, spectrum
 from harness.images import Augmentation, EpochDraws, Split, draw_epoch
 from harness.run_folder import Line, RunFolder, write_atomically
 from harness.settings import SearchConfig
+from harness.stepping import PlainSteps, RecordedSteps, Steps
 from harness.table import CellNotInTable, Table
 from optimizers.base import Batch, Optimizer
 from optimizers.randomness import Randomness
@@ -86,6 +87,8 @@ class Search:
             device=training.device,
             dtype=training.dtype,
         )
+        records = config.compute.capture and self.optimizer.capturable and training.device.type == "cuda"
+        self.steps: Steps = (RecordedSteps if records else PlainSteps)(self.optimizer, training, validation)
 
     def run(
         self, report: Callable[[Line], None] = lambda line: None, stopped: Callable[[], bool] = lambda: False
@@ -123,23 +126,17 @@ class Search:
         optimizer = self.optimizer
         optimizer.begin_epoch(index)
         training, validation = self._draws("training", index), self._draws("validation", index)
-        loss = torch.zeros((), dtype=torch.float64, device=self.training.device)
-        correct = torch.zeros((), dtype=torch.int64, device=self.training.device)
-        for step in range(optimizer.steps):
-            if stopped():
-                return None
-            batch = Batch(*self.training.batch(training, step))
-            result = optimizer.step(step, batch, Batch(*self.validation.batch(validation, step)))
-            loss += result.loss * len(batch.labels)
-            correct += result.correct
+        totals = self.steps.epoch(training, validation, stopped)
+        if totals is None:
+            return None
         optimizer.end_epoch(lambda: self._validation_batches(index))
-        train_loss = float(loss) / self.training.n
+        train_loss = float(totals.loss) / self.training.n
         seconds = {"train": time.perf_counter() - started}
         line = self._measure(epoch, validation, seconds)
         return {
             **line,
             "train_loss": _finite(train_loss),
-            "train_accuracy": int(correct) / self.training.n,
+            "train_accuracy": int(totals.correct) / self.training.n,
         }
 
     def _measure(self, epoch: int, validation: EpochDraws, seconds: dict[str, float]) -> Line:

@@ -12,7 +12,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from harness.errors import UserError
 from optimizers.config import OptimizerConfig
@@ -62,6 +62,20 @@ class HessianConfig:
 
 
 @dataclass(frozen=True)
+class ComputeConfig:
+    """How the device computes. Of no effect on a CPU."""
+
+    capture: bool = True
+    """Whether a step is recorded in a CUDA graph and replayed, where the method allows it."""
+
+    compile: bool = False
+    """Whether the supernet's passes are compiled (`torch.compile`), which fuses what lies between convolutions."""
+
+    precision: Literal["float32", "tf32"] = "float32"
+    """Arithmetic of convolutions and matrix products: IEEE single precision, or TF32 with ten bits of mantissa."""
+
+
+@dataclass(frozen=True)
 class SearchConfig:
     """Everything that decides what a search computes, its seed aside."""
 
@@ -82,6 +96,9 @@ class SearchConfig:
 
     hessian: HessianConfig = field(default_factory=HessianConfig)
     """The curvature."""
+
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+    """The device."""
 
     def to_json(self) -> dict[str, Any]:
         """Section -> field -> value, as `config.json` holds it under `settings`."""
@@ -214,6 +231,6 @@ def _converted(key: str, value: Any, kind: Any) -> Any:
     return text
 
 
-_OWN_SECTIONS = ("network", "data", "validation", "hessian")
+_OWN_SECTIONS = ("network", "data", "validation", "hessian", "compute")
 
 _KIND_WORDS = {bool: "true or false", int: "a whole number", float: "a finite number"}

@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +39,11 @@ from spaces.supernet import FoldedWeights, Supernet, Weights
 Purpose = Literal["architecture", "weights", "hessian", "evaluation", "unrolled", "unrolled_plus", "unrolled_minus"]
 """What a forward pass is for: the alpha step, the weight step, the recorded Hessian, the validation accuracy; the last
 three are the training losses of a second-order alpha step."""
+
+
+StepIndex: TypeAlias = "int | Tensor"
+"""A step within an epoch, from 0. In a step captured in a CUDA graph it is a tensor, int64 `[1]` on the device, since
+one recording serves every step; `at_step` picks from what was drawn for an epoch with either."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ class Optimizer:
         alphas: leaves in the order and the shapes of `SearchSpace.row_shapes`, moved by the architecture step.
         epoch: the epoch in progress, or else the last one, from 0.
         epochs_begun: 0 before any training, then `epoch + 1`.
+        epsilon: radius of the perturbation's ball in this epoch, 0-dimensional float64 on the device.
         index: the step in progress within the epoch.
     """
 
@@ -106,16 +112,22 @@ class Optimizer:
         self.epochs, self.steps = epochs, steps
         self.randomness = randomness
         self.device, self.dtype = torch.device(device), dtype
-        self.epoch = self.epochs_begun = self.index = 0
+        self.epoch = self.epochs_begun = 0
+        self.index: StepIndex = 0
         self.weights = self._on_device(supernet.initial_weights(randomness.generator("weights"), dtype))
         generator = randomness.generator("alphas")
         self.alphas = [alpha.to(self.device).requires_grad_() for alpha in self.initial_alphas(generator)]
         self.perturbation = Perturbation(config.perturbation, epochs)
-        self.epsilon = 0.0
+        # On the device, where a captured step reads what it is this epoch.
+        self.epsilon = torch.zeros((), dtype=torch.float64, device=self.device)
         self.noise: list[Tensor] = []
+        captured = self.capturable and self.device.type == "cuda"
         self.weight_optimizer = torch.optim.SGD(
             self.weights.parameters.values(),
-            lr=config.weights.learning_rate,
+            lr=torch.tensor(config.weights.learning_rate, device=self.device)
+            if captured
+            else config.weights.learning_rate,
+            fused=captured or None,  # the one implementation that takes the rate from the device
             momentum=config.weights.momentum,
             weight_decay=config.weights.weight_decay,
         )
@@ -124,6 +136,7 @@ class Optimizer:
             lr=config.alphas.learning_rate,
             betas=(config.alphas.beta1, config.alphas.beta2),
             weight_decay=config.alphas.weight_decay,
+            capturable=captured,
         )
 
     def initial_alphas(self, generator: torch.Generator) -> list[Tensor]:
@@ -147,11 +160,22 @@ class Optimizer:
         """Whether operations whose coefficient is exactly zero are not evaluated."""
         return False
 
+    @property
+    def capturable(self) -> bool:
+        """Whether a step makes the same operations whatever the numbers, so that a CUDA graph of one serves for all.
+
+        Where operations are skipped their number depends on the alphas; where gradients pile up, on the step; and the
+        published rate of the step ahead is a number of the host.
+        """
+        alphas = self.config.alphas
+        piles_up = alphas.warm_start_epochs and self.config.weights.pile_up_gradients
+        return not (self.skips_operations or piles_up or (alphas.unrolled and alphas.unrolled_published_rate))
+
     def relax(self) -> Mixture:
         """The mixture that the alphas stand for, differentiable in them: a softmax of every row."""
         return Mixture.from_rows([alpha.softmax(dim=-1) for alpha in self.alphas])
 
-    def mixture(self, purpose: Purpose, index: int = 0) -> Mixture:
+    def mixture(self, purpose: Purpose, index: StepIndex = 0) -> Mixture:
         """What one forward pass multiplies, differentiable in the alphas: here what they stand for, whatever it is for.
 
         Args:
@@ -184,14 +208,14 @@ class Optimizer:
         loss = self.loss(self.weights.frozen(), self.mixture("architecture", self.index), validation)
         return list(torch.autograd.grad(loss, self.alphas))
 
-    def weight_mixture(self, index: int, training: Batch) -> Mixture:
+    def weight_mixture(self, index: StepIndex, training: Batch) -> Mixture:
         """What the weight step of this epoch's step `index` multiplies: the mixture, perturbed."""
         with torch.no_grad():
             mixture = self.mixture("weights", index)
         if self.config.perturbation.kind == "none":
             return mixture
         loss = self.attack_loss(training) if self.perturbation.needs_loss else None
-        return self.perturbation.apply(mixture, [noise[index] for noise in self.noise], self.epsilon, loss)
+        return self.perturbation.apply(mixture, at_step(self.noise, index), self.epsilon, loss)
 
     def attack_loss(self, training: Batch) -> Callable[[Mixture], Tensor]:
         """Training loss as a function of the mixture alone, batch norm at its stored statistics.
@@ -238,19 +262,35 @@ class Optimizer:
         self.epoch, self.epochs_begun, self.index = epoch, epoch + 1, 0
         self.set_learning_rate(self.learning_rate(epoch))
         if self.config.perturbation.kind != "none":
-            self.epsilon = self.perturbation.epsilon(epoch)
+            self.epsilon.fill_(self.perturbation.epsilon(epoch))
             generator = self.randomness.generator("perturbation", epoch)
             mixtures = (self.steps, self.supernet.config.cells) if self.per_cell else (self.steps,)
             shapes = self.supernet.space.row_shapes
             draws = self.perturbation.draw(shapes, math.prod(mixtures), generator, self.dtype)
-            self.noise = [draw.view(*mixtures, *draw.shape[1:]).to(self.device) for draw in draws]
+            self.noise = self.placed(self.noise, [draw.view(*mixtures, *draw.shape[1:]) for draw in draws])
 
-    def step(self, index: int, training: Batch, validation: Batch) -> StepResult:
+    def placed(self, buffers: list[Tensor], draws: list[Tensor]) -> list[Tensor]:
+        """What was drawn for an epoch, on the device: where that of the last epoch lay, which a captured step reads.
+
+        Args:
+            buffers: what this gave for the last epoch; empty at first.
+            draws: CPU tensors, of the same shapes in every epoch.
+        """
+        if not buffers:
+            return [draw.to(self.device) for draw in draws]
+        return [buffer.copy_(draw) for buffer, draw in zip(buffers, draws, strict=True)]
+
+    def step(self, index: StepIndex, training: Batch, validation: Batch) -> StepResult:
         """Move the alphas on a validation batch, then the weights on a training batch."""
         self.index = index
-        if self.epoch >= self.config.alphas.warm_start_epochs:
+        if self.moves_alphas:
             self.architecture_step(training, validation)
         return self.weight_step(index, training)
+
+    @property
+    def moves_alphas(self) -> bool:
+        """Whether the steps of this epoch move the alphas."""
+        return self.epoch >= self.config.alphas.warm_start_epochs
 
     def architecture_step(self, training: Batch, validation: Batch) -> None:
         """One step of Adam on the alphas."""
@@ -259,7 +299,7 @@ class Optimizer:
         self.alpha_optimizer.step()
         self.alpha_optimizer.zero_grad()
 
-    def weight_step(self, index: int, training: Batch) -> StepResult:
+    def weight_step(self, index: StepIndex, training: Batch) -> StepResult:
         """One step of SGD on the weights."""
         mixture = self.weight_mixture(index, training)
         skips = self.skips_operations
@@ -282,8 +322,9 @@ class Optimizer:
     @property
     def gradients_pile_up(self) -> bool:
         """Whether this epoch's weight steps leave their gradients for the next one."""
-        warm = self.epoch < self.config.alphas.warm_start_epochs
-        return warm and self.config.weights.pile_up_gradients and self.config.perturbation.kind == "none"
+        return (
+            not self.moves_alphas and self.config.weights.pile_up_gradients and self.config.perturbation.kind == "none"
+        )
 
     def end_epoch(self, validation: Callable[[], Iterable[Batch]]) -> None:
         """Called after an epoch's steps; methods that choose by scoring cells do so here, on validation images."""
@@ -306,7 +347,10 @@ class Optimizer:
     def set_learning_rate(self, learning_rate: float) -> None:
         """Use this learning rate in the weight steps from now on."""
         for group in self.weight_optimizer.param_groups:
-            group["lr"] = learning_rate
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(learning_rate)
+            else:
+                group["lr"] = learning_rate
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that survives an epoch. A method with more state extends this and `load_state_dict`."""
@@ -342,3 +386,10 @@ class Optimizer:
     def _on_device(self, weights: Weights) -> Weights:
         parameters = {n: t.detach().to(self.device).requires_grad_() for n, t in weights.parameters.items()}
         return Weights(parameters, {name: tensor.to(self.device) for name, tensor in weights.buffers.items()})
+
+
+def at_step(draws: Iterable[Tensor], index: StepIndex) -> list[Tensor]:
+    """What was drawn for one step of an epoch: from each tensor `[steps, *shape]` its entry, of that shape."""
+    if isinstance(index, Tensor):
+        return [draw.index_select(0, index).squeeze(0) for draw in draws]
+    return [draw[index] for draw in draws]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from optimizers.base import Batch, Optimizer, Purpose
+from optimizers.base import Batch, Optimizer, Purpose, StepIndex, at_step
 from optimizers.config import OptimizerConfig
 from optimizers.registry import register
 from spaces.mixture import Mixture
@@ -82,12 +82,12 @@ class Gdas(Optimizer):
         config = self.config.gumbel
         return config.temperature_start + (config.temperature_end - config.temperature_start) * epoch / self.epochs
 
-    def mixture(self, purpose: Purpose, index: int = 0) -> Mixture:
+    def mixture(self, purpose: Purpose, index: StepIndex = 0) -> Mixture:
         """One sample for each cell (`model_search.py:97-100`)."""
         if purpose in ("hessian", "evaluation"):
-            noise = [draw[0] for draw in self.draw_gumbel(purpose, self.epochs_begun, index)]
+            noise = [draw[0] for draw in self.draw_gumbel(purpose, self.epochs_begun, int(index))]
         else:
-            noise = [draw[index] for draw in self.gumbel[purpose]]
+            noise = at_step(self.gumbel[purpose], index)
         temperature = self.temperature(purpose)
         soft = [((alpha + n) / temperature).softmax(dim=-1) for alpha, n in zip(self.alphas, noise, strict=True)]
         return Mixture.from_rows([_straight_through(soft[0]), *soft[1:]])

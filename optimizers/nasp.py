@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from optimizers.base import Batch, Optimizer, Purpose, StepResult
+from optimizers.base import Batch, Optimizer, Purpose, StepIndex, StepResult
 from optimizers.config import OptimizerConfig
 from optimizers.registry import register
 from spaces.mixture import Mixture
@@ -57,7 +57,7 @@ class Nasp(Optimizer):
     def skips_operations(self) -> bool:
         return not self.config.nasp.softmax_one_hot
 
-    def mixture(self, purpose: Purpose, index: int = 0) -> Mixture:
+    def mixture(self, purpose: Purpose, index: StepIndex = 0) -> Mixture:
         """The softmax at the binarised point, whose gradient is taken for that at the alphas (`model_search.py:58`)."""
         operations, *others = self.alphas
         one_hot = torch.zeros_like(operations).scatter(-1, operations.argmax(dim=-1, keepdim=True), 1.0)
@@ -65,7 +65,7 @@ class Nasp(Optimizer):
         picked = point.softmax(dim=-1) if self.config.nasp.softmax_one_hot else point
         return Mixture.from_rows([picked, *(alpha.softmax(dim=-1) for alpha in others)])
 
-    def step(self, index: int, training: Batch, validation: Batch) -> StepResult:
+    def step(self, index: StepIndex, training: Batch, validation: Batch) -> StepResult:
         """The two steps, then all alphas back into [0, 1] (`train_search.py:254`)."""
         result = super().step(index, training, validation)
         with torch.no_grad():

@@ -66,14 +66,18 @@ class Perturbation:
         return [draw * factor.view(-1, *(1 for _ in shape)) for draw, shape in zip(normal, shapes, strict=True)]
 
     def apply(
-        self, mixture: Mixture, noise: Sequence[Tensor], epsilon: float, loss: Callable[[Mixture], Tensor] | None = None
+        self,
+        mixture: Mixture,
+        noise: Sequence[Tensor],
+        epsilon: float | Tensor,
+        loss: Callable[[Mixture], Tensor] | None = None,
     ) -> Mixture:
         """The mixture that the weight step sees.
 
         Args:
             mixture: the clean point, on the simplex, detached.
             noise: one tensor for each row tensor, as `draw` gives.
-            epsilon: radius of the ball.
+            epsilon: radius of the ball; a 0-dimensional tensor on the device where the step is captured.
             loss: training loss of a mixture at fixed weights; only the attack needs it.
         """
         if self.config.kind == "none":
@@ -85,7 +89,7 @@ class Perturbation:
         return self._attack(mixture, start if self.config.random_start else mixture.rows, epsilon, loss)
 
     def _attack(
-        self, mixture: Mixture, start: Sequence[Tensor], epsilon: float, loss: Callable[[Mixture], Tensor]
+        self, mixture: Mixture, start: Sequence[Tensor], epsilon: float | Tensor, loss: Callable[[Mixture], Tensor]
     ) -> Mixture:
         """Projected gradient ascent on the loss; the clean point is put back if the loss did not rise."""
         clean = mixture.rows
@@ -110,10 +114,11 @@ class Perturbation:
             return [gradient.sign() for gradient in gradients]
         return _scaled(gradients, 1 / _length(gradients).clamp(min=1e-30))
 
-    def _project(self, deltas: Sequence[Tensor], epsilon: float) -> list[Tensor]:
+    def _project(self, deltas: Sequence[Tensor], epsilon: float | Tensor) -> list[Tensor]:
         """The nearest point of the ball."""
         if self.config.norm == "linf":
-            return [delta.clamp(-epsilon, epsilon) for delta in deltas]
+            limit = torch.as_tensor(epsilon, dtype=torch.float64, device=deltas[0].device)
+            return [delta.clamp(-limit, limit) for delta in deltas]
         return _scaled(deltas, (epsilon / _length(deltas).clamp(min=1e-30)).clamp(max=1))
 
 

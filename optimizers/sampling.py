@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from optimizers.base import Batch, Optimizer
+from optimizers.base import Batch, Optimizer, StepIndex, at_step
 from optimizers.config import OptimizerConfig
 from spaces.cell import Cell
 from spaces.mixture import Mixture, discrete_mixture
@@ -62,6 +62,7 @@ class SamplingOptimizer(Optimizer):
     A method says in `sample` where architectures come from; one that learns extends `end_epoch`.
 
     Attributes:
+        mixtures: zeros and ones of the epoch's architectures, a tensor `[steps, *shape]` for each row shape.
         chosen: the architecture that the search would return now; before any training the first one sampled.
     """
 
@@ -72,7 +73,7 @@ class SamplingOptimizer(Optimizer):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self.mixtures: list[Mixture] = []
+        self.mixtures: list[Tensor] = []
         self.chosen = self.sample(1, self.randomness.generator("chosen"))[0]
 
     def sample(self, count: int, generator: torch.Generator) -> list[Architecture]:
@@ -90,15 +91,20 @@ class SamplingOptimizer(Optimizer):
         """Draw the architectures that the epoch's batches train."""
         super().begin_epoch(epoch)
         architectures = self.sample(self.steps, self.randomness.generator("architectures", epoch))
-        self.mixtures = [self._mixture(architecture) for architecture in architectures]
+        self.train_next(architectures)
 
-    def weight_mixture(self, index: int, training: Batch) -> Mixture:
+    def train_next(self, architectures: Sequence[Architecture]) -> None:
+        """Let step i of the epoch train architecture i."""
+        rows = zip(*(self._mixture(architecture).rows for architecture in architectures), strict=True)
+        self.mixtures = self.placed(self.mixtures, [torch.stack(row) for row in rows])
+
+    def weight_mixture(self, index: StepIndex, training: Batch) -> Mixture:
         """The zeros and ones of the step's architecture; a parent is not divided by how many there are."""
-        return self.mixtures[index]
+        return Mixture.from_rows(at_step(self.mixtures, index))
 
     def relax(self) -> Mixture:
         """The zeros and ones of the chosen architecture."""
-        return self._mixture(self.chosen)
+        return self._mixture(self.chosen).map(lambda row: row.to(self.device))
 
     def derive(self) -> Cell:
         """The chosen architecture as a cell."""
@@ -168,8 +174,7 @@ class SamplingOptimizer(Optimizer):
         self.chosen = Architecture(tuple(tuple(node) for node in parents), tuple(ops))
 
     def _mixture(self, architecture: Architecture) -> Mixture:
-        mixture = discrete_mixture(self.supernet.space, *architecture, dtype=self.dtype)
-        return mixture.map(lambda row: row.to(self.device))
+        return discrete_mixture(self.supernet.space, *architecture, dtype=self.dtype)
 
 
 def _best_first(architectures: Sequence[Architecture], scores: Sequence[float]) -> list[Architecture]:

@@ -76,13 +76,13 @@ def _one_step_ahead(optimizer: Optimizer, training: Batch) -> dict[str, Tensor]:
     return {name: tensor.requires_grad_() for name, tensor in ahead.items()}
 
 
-def unrolled_rate(optimizer: Optimizer) -> float:
+def unrolled_rate(optimizer: Optimizer) -> float | Tensor:
     """Learning rate of the step ahead: SGD's own, or what the published code takes for it.
 
     That is the return value of `CosineAnnealingLR.get_lr()` after `step()`, where the scheduler applies its factor from
     one epoch to the next a second time.
     """
-    rate = float(optimizer.weight_optimizer.param_groups[0]["lr"])
+    rate: float | Tensor = optimizer.weight_optimizer.param_groups[0]["lr"]
     config = optimizer.config
     if not (config.alphas.unrolled_published_rate and config.weights.skip_first_rate):
         return rate

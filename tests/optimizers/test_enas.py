@@ -55,7 +55,7 @@ def recorded_batches(arrays: Arrays, split: str, count: int) -> list[Batch]:
 def train_as_published(optimizer: Enas, arrays: Arrays, recorded: Any) -> None:
     """Four weight steps, whose learning rate falls by the batch as published; the losses are the recorded ones."""
     architectures = [published_architecture(one) for one in recorded["train_model_archs_then_the_evaluated_one"][:4]]
-    optimizer.mixtures = [optimizer._mixture(architecture) for architecture in architectures]
+    optimizer.train_next(architectures)
     losses, correct = [], 0
     for step, batch in enumerate(recorded_batches(arrays, "train", 4)):
         optimizer.set_learning_rate(0.001 + 0.024 * (1 + math.cos(math.pi * step / 100)) / 2)

@@ -49,7 +49,7 @@ def test_three_steps_equal_the_published_ones(variant: str, space: int) -> None:
     name, settings = PUBLISHED[variant]
     optimizer = published_optimizer(name, space, arrays, **settings)
     optimizer.set_learning_rate(config["lr"])
-    optimizer.epsilon = config["epsilon"]
+    optimizer.epsilon.fill_(config["epsilon"])
     optimizer.noise = recorded_noise(optimizer, arrays)
     if isinstance(optimizer, Gdas):
         use_recorded_gumbel(optimizer, arrays)
