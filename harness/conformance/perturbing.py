@@ -89,7 +89,7 @@ def _seen_by_weight_step(optimizer: Optimizer, index: int, training: Batch) -> t
     with without_alpha_step(optimizer), stopped_weights(optimizer), Calls() as calls:
         optimizer.step(index, training, batch(40_000))
     if supernet.passes:
-        return supernet.passes[-1].mixtures, calls.derivatives
+        return supernet.passes[-1], calls.derivatives
     return optimizer.weight_mixture(index, training).of_cells(supernet.config.cells), calls.derivatives
 
 

@@ -56,7 +56,7 @@ class Check:
         except (Violation, NotJudged):
             raise
         except Exception as error:
-            raise Violation(f"{_raised(error)}. Look there; optimizers/base.py says what is expected") from error
+            raise Violation(f"{raised(error)}. Look there; optimizers/base.py says what is expected") from error
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def promise(*requires: str) -> Callable[[Callable[[Subject], None]], Callable[[S
 
 def all_checks() -> list[Check]:
     """All checks, those that others require first."""
-    for module in ("running", "randomness", "schedules", "steps", "perturbing", "measuring", "resuming"):
+    for module in ("running", "randomness", "schedules", "recording", "steps", "perturbing", "measuring", "resuming"):
         importlib.import_module(f"harness.conformance.{module}")
     return list(_checks.values())
 
@@ -178,7 +178,7 @@ def _chosen(skip: Iterable[str]) -> list[Check]:
     return [check for check in checks if check.name not in left_out]
 
 
-def _raised(error: Exception) -> str:
+def raised(error: Exception) -> str:
     """An exception in one line, and the innermost line of the method's own or of the contract's code in its way."""
     said = str(error).strip().splitlines()
     text = f"{type(error).__name__}: {said[0]}" if said else type(error).__name__

@@ -18,28 +18,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from optimizers.randomness import Randomness
 from spaces.mixture import Mixture
-from spaces.supernet import FoldedWeights, Supernet, SupernetConfig, Weights
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One forward pass of the supernet in training mode, at weights that gradients reach.
-
-    Attributes:
-        mixtures: the coefficients of each cell, detached copies.
-        images: the batch.
-    """
-
-    mixtures: list[Mixture]
-    images: Tensor
+from spaces.supernet import FoldedWeights, Supernet, Weights
 
 
 class WatchedSupernet(Supernet):
-    """A supernet that remembers the passes of weight steps."""
+    """A supernet that remembers the passes of weight steps.
+
+    Attributes:
+        passes: the coefficients of each cell, for every pass in training mode at weights that gradients reach.
+    """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self.passes: list[Pass] = []
+        self.passes: list[list[Mixture]] = []
 
     def __call__(
         self,
@@ -48,21 +39,13 @@ class WatchedSupernet(Supernet):
         images: Tensor,
         *,
         training: bool = False,
-        update_statistics: bool = True,
-        skip_zeros: bool = False,
+        **options: Any,
     ) -> Tensor:
         """The logits, as `Supernet` gives them."""
         if training and isinstance(weights, Weights) and any(t.requires_grad for t in weights.parameters.values()):
             each = mixture.of_cells(self.config.cells) if isinstance(mixture, Mixture) else mixture
-            self.passes.append(Pass([one.map(lambda row: row.detach().clone()) for one in each], images))
-        return super().__call__(
-            weights,
-            mixture,
-            images,
-            training=training,
-            update_statistics=update_statistics,
-            skip_zeros=skip_zeros,
-        )
+            self.passes.append([one.map(lambda row: row.detach().clone()) for one in each])
+        return super().__call__(weights, mixture, images, training=training, **options)
 
 
 class RecordingRandomness(Randomness):

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from optimizers.base import Batch, Optimizer, Purpose, StepResult
+from optimizers.base import Batch, Optimizer, Purpose, StepIndex, StepResult, at_step
 from optimizers.config import OptimizerConfig
 from optimizers.perturbation import Perturbation, clip_to_simplex
 from spaces.cell import Cell
@@ -57,11 +57,20 @@ def planted(
 class Noisy(Optimizer):
     """What several faults have in common: noise for every alpha, drawn before each epoch as it should be."""
 
+    own_noise: list[Tensor]
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.own_noise = []
+
+    def draw(self, shape: tuple[int, ...], epoch: int) -> Tensor:
+        return torch.randn(shape, generator=self.randomness.generator(f"own noise {shape}", epoch))
+
     def begin_epoch(self, epoch: int) -> None:
         super().begin_epoch(epoch)
-        generator = self.randomness.generator("own noise", epoch)
         shapes = self.supernet.space.row_shapes
-        self.own_noise = [0.1 * torch.randn(self.steps, *shape, generator=generator) for shape in shapes]
+        draws = [0.1 * self.draw((self.steps, *shape), epoch) for shape in shapes]
+        self.own_noise = self.placed(self.own_noise, draws)
 
 
 RESTORE = "a_perturbation_is_undone"
@@ -69,23 +78,23 @@ RESTORE = "a_perturbation_is_undone"
 
 @planted("forgotten restore", RESTORE, "weight step leaves the alphas changed.*not put back")
 class PerturbsAlphasAndForgets(Noisy):
-    def weight_step(self, index: int, training: Batch) -> StepResult:
+    def weight_step(self, index: StepIndex, training: Batch) -> StepResult:
         with torch.no_grad():
-            for alpha, noise in zip(self.alphas, self.own_noise, strict=True):
-                alpha += noise[index]
+            for alpha, noise in zip(self.alphas, at_step(self.own_noise, index), strict=True):
+                alpha += noise
         return super().weight_step(index, training)
 
 
 @planted("forgotten restore", RESTORE, "leaves the alphas changed.*adding and subtracting rounds")
 class PutsAlphasBackButForRounding(Noisy):
-    def weight_step(self, index: int, training: Batch) -> StepResult:
+    def weight_step(self, index: StepIndex, training: Batch) -> StepResult:
         with torch.no_grad():
-            for alpha, noise in zip(self.alphas, self.own_noise, strict=True):
-                alpha += noise[index]
+            for alpha, noise in zip(self.alphas, at_step(self.own_noise, index), strict=True):
+                alpha += noise
         result = super().weight_step(index, training)
         with torch.no_grad():
-            for alpha, noise in zip(self.alphas, self.own_noise, strict=True):
-                alpha -= noise[index]
+            for alpha, noise in zip(self.alphas, at_step(self.own_noise, index), strict=True):
+                alpha -= noise
         return result
 
 
@@ -93,7 +102,7 @@ class PutsAlphasBackButForRounding(Noisy):
 class ClimbsInWeightSpaceAndForgets(Optimizer):
     """Sharpness-aware weights that stay where the ascent took them."""
 
-    def weight_step(self, index: int, training: Batch) -> StepResult:
+    def weight_step(self, index: StepIndex, training: Batch) -> StepResult:
         parameters = list(self.weights.parameters.values())
         loss = self.loss(self.weights, self.relax().detach(), training, update_statistics=False)
         with torch.no_grad():
@@ -104,27 +113,33 @@ class ClimbsInWeightSpaceAndForgets(Optimizer):
 
 @planted("forgotten restore", RESTORE, "leaves another mixture behind")
 class WritesNoiseIntoTheMixtureItKeeps(Noisy):
+    kept: Mixture | None = None
+
+    def _clean(self) -> list[Tensor]:
+        return list(self.relax().detach().rows)
+
     def begin_epoch(self, epoch: int) -> None:
         super().begin_epoch(epoch)
-        self.kept = self.relax().detach()
+        self.kept = Mixture.from_rows(self.placed(list(self.kept.rows) if self.kept else [], self._clean()))
 
-    def mixture(self, purpose: Purpose, index: int = 0) -> Mixture:
-        return self.kept if purpose == "weights" else super().mixture(purpose, index)
+    def mixture(self, purpose: Purpose, index: StepIndex = 0) -> Mixture:
+        return self.kept if self.kept and purpose == "weights" else super().mixture(purpose, index)
 
-    def weight_mixture(self, index: int, training: Batch) -> Mixture:
-        for row, noise in zip(self.kept.rows, self.own_noise, strict=True):
-            row.copy_(clip_to_simplex(row + noise[index]))
+    def weight_mixture(self, index: StepIndex, training: Batch) -> Mixture:
+        assert self.kept
+        for row, noise in zip(self.kept.rows, at_step(self.own_noise, index), strict=True):
+            row.copy_(clip_to_simplex(row + noise))
         return self.kept
 
 
 @planted("forgotten restore", RESTORE, "leaves the alphas changed")
 class PerturbsAlphasInStep(Noisy):
-    def step(self, index: int, training: Batch, validation: Batch) -> StepResult:
+    def step(self, index: StepIndex, training: Batch, validation: Batch) -> StepResult:
         self.index = index
         self.architecture_step(training, validation)
         with torch.no_grad():
-            for alpha, noise in zip(self.alphas, self.own_noise, strict=True):
-                alpha.copy_(alpha + noise[index])
+            for alpha, noise in zip(self.alphas, at_step(self.own_noise, index), strict=True):
+                alpha.copy_(alpha + noise)
         return self.weight_step(index, training)
 
 
@@ -141,7 +156,7 @@ class BackpropagatesTheValidationLossIntoWeights(Optimizer):
 
 @planted("gradient leak", LEAK, "weight step leaves gradients on the alphas")
 class BackpropagatesTheTrainingLossIntoAlphas(Optimizer):
-    def weight_step(self, index: int, training: Batch) -> StepResult:
+    def weight_step(self, index: StepIndex, training: Batch) -> StepResult:
         logits = self.supernet(self.weights, self.relax(), training.images, training=True)
         loss = F.cross_entropy(logits, training.labels)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -169,7 +184,7 @@ class OwnAttackDescends(Optimizer):
 
     relaxes = False
 
-    def weight_mixture(self, index: int, training: Batch) -> Mixture:
+    def weight_mixture(self, index: StepIndex, training: Batch) -> Mixture:
         rows = [row.detach().requires_grad_() for row in self.relax().rows]
         gradients = torch.autograd.grad(self.attack_loss(training)(Mixture.from_rows(rows)), rows)
         moved = [row - 0.1 * gradient.sign() for row, gradient in zip(rows, gradients, strict=True)]
@@ -180,7 +195,7 @@ class OwnAttackDescends(Optimizer):
 class OwnAttackDescendsInTrainingMode(Optimizer):
     relaxes = False
 
-    def weight_mixture(self, index: int, training: Batch) -> Mixture:
+    def weight_mixture(self, index: StepIndex, training: Batch) -> Mixture:
         rows = [row.detach().requires_grad_() for row in self.relax().rows]
         loss = self.loss(self.weights.frozen(), Mixture.from_rows(rows), training, update_statistics=False)
         gradients = torch.autograd.grad(loss, rows)
@@ -211,21 +226,14 @@ GLOBAL = "global_generators_are_left_alone"
 SEEDS = "seeds_are_independent"
 
 
-class WithNoise(Optimizer):
-    """Adds noise to the mixture of the weight step; where it comes from is the subclass's business."""
-
-    def draw(self, shape: tuple[int, ...], epoch: int) -> Tensor:
-        raise NotImplementedError
-
-    def begin_epoch(self, epoch: int) -> None:
-        super().begin_epoch(epoch)
-        self.own_noise = [self.draw((self.steps, *shape), epoch) for shape in self.supernet.space.row_shapes]
+class WithNoise(Noisy):
+    """Adds the noise to the mixture of the weight step; where it comes from is the subclass's business."""
 
     relaxes = False
 
-    def weight_mixture(self, index: int, training: Batch) -> Mixture:
-        rows = zip(super().weight_mixture(index, training).rows, self.own_noise, strict=True)
-        return Mixture.from_rows([clip_to_simplex(row + 0.1 * noise[index]) for row, noise in rows])
+    def weight_mixture(self, index: StepIndex, training: Batch) -> Mixture:
+        rows = zip(super().weight_mixture(index, training).rows, at_step(self.own_noise, index), strict=True)
+        return Mixture.from_rows([clip_to_simplex(row + noise) for row, noise in rows])
 
 
 @planted("shared RNG", GLOBAL, "begin_epoch draws from, or seeds, the global generator of torch")
@@ -293,7 +301,7 @@ class HandsAlphasToSgd(TrainsAlphasToo):
 class HandsAlphasToSgdAndMovesThem(TrainsAlphasToo):
     relaxes = False
 
-    def weight_step(self, index: int, training: Batch) -> StepResult:
+    def weight_step(self, index: StepIndex, training: Batch) -> StepResult:
         logits = self.supernet(self.weights, self.relax(), training.images, training=True)
         loss = F.cross_entropy(logits, training.labels)
         self.weight_optimizer.zero_grad()
@@ -307,7 +315,7 @@ class HandsAlphasToSgdAndMovesThem(TrainsAlphasToo):
 class DescendsTheTrainingLossWithAlphas(Optimizer):
     """Single-level: alphas follow the training loss in the weight step, by an update of their own."""
 
-    def weight_step(self, index: int, training: Batch) -> StepResult:
+    def weight_step(self, index: StepIndex, training: Batch) -> StepResult:
         rate = self.weight_optimizer.param_groups[0]["lr"]
         loss = self.loss(self.weights.frozen(), self.relax(), training, update_statistics=False)
         with torch.no_grad():
@@ -346,7 +354,7 @@ class NormalisesTheWrongDimension(Optimizer):
 
 @planted("missing softmax", SIMPLEX, r"mixture\('weights'\), before any training: row tensor 0 is off the simplex")
 class ForgetsTheSoftmaxOfTheWeightStep(Optimizer):
-    def mixture(self, purpose: Purpose, index: int = 0) -> Mixture:
+    def mixture(self, purpose: Purpose, index: StepIndex = 0) -> Mixture:
         return Mixture.from_rows(self.alphas) if purpose == "weights" else self.relax()
 
 
@@ -359,7 +367,7 @@ class OwnWeightStep(Optimizer):
 
     options: dict[str, bool]
 
-    def weight_step(self, index: int, training: Batch) -> StepResult:
+    def weight_step(self, index: StepIndex, training: Batch) -> StepResult:
         logits = self.supernet(self.weights, self.weight_mixture(index, training), training.images, **self.options)
         loss = F.cross_entropy(logits, training.labels)
         parameters = list(self.weights.parameters.values())
@@ -438,7 +446,7 @@ class SetsTheRateAfterTheEpoch(Optimizer):
 
 @planted("off-by-one schedule", SCHEDULE, "learning rate is off by one epoch: epoch 2 runs at .* due in epoch 3")
 class SetsTheNextRateInStep(Optimizer):
-    def step(self, index: int, training: Batch, validation: Batch) -> StepResult:
+    def step(self, index: StepIndex, training: Batch, validation: Batch) -> StepResult:
         self.set_learning_rate(self.learning_rate(self.epoch + 1))
         return super().step(index, training, validation)
 
@@ -457,7 +465,7 @@ class SetsALinearRateOneEarly(Optimizer):
 class PerturbsByTheNextRadius(Optimizer):
     def begin_epoch(self, epoch: int) -> None:
         super().begin_epoch(epoch)
-        self.epsilon = self.perturbation.epsilon(epoch + 1)
+        self.epsilon.fill_(self.perturbation.epsilon(epoch + 1))
 
 
 @planted("off-by-one schedule", SCHEDULE, "epoch 2 runs at a learning rate of 0.025, the schedule of the settings says")
@@ -475,14 +483,14 @@ class DerivesFromAnAverageItForgets(Optimizer):
         super().__init__(*arguments, **named)
         self.average = [alpha.detach().clone() for alpha in self.alphas]
 
-    def step(self, index: int, training: Batch, validation: Batch) -> StepResult:
+    def step(self, index: StepIndex, training: Batch, validation: Batch) -> StepResult:
         result = super().step(index, training, validation)
         with torch.no_grad():
             for average, alpha in zip(self.average, self.alphas, strict=True):
                 average.lerp_(alpha, 0.1)
         return result
 
-    def mixture(self, purpose: Purpose, index: int = 0) -> Mixture:
+    def mixture(self, purpose: Purpose, index: StepIndex = 0) -> Mixture:
         if purpose != "architecture":
             return self.relax()
         pulled = [alpha + 0.1 * (average - alpha) for alpha, average in zip(self.alphas, self.average, strict=True)]
@@ -497,9 +505,9 @@ class StopsAlphasAfterSixEpochsByACounter(Optimizer):
         super().begin_epoch(epoch)
         self.count += 1
 
-    def architecture_step(self, training: Batch, validation: Batch) -> None:
-        if self.count <= 6:
-            super().architecture_step(training, validation)
+    @property
+    def moves_alphas(self) -> bool:
+        return self.count <= 6 and super().moves_alphas
 
 
 @planted("state missing from the checkpoint", RESUME, "missing from the checkpoint")
@@ -540,7 +548,7 @@ PERTURBED = "derive_does_not_see_the_perturbation"
 class DerivesFromWhatTheWeightStepSaw(Optimizer):
     seen: Mixture | None = None
 
-    def weight_mixture(self, index: int, training: Batch) -> Mixture:
+    def weight_mixture(self, index: StepIndex, training: Batch) -> Mixture:
         self.seen = super().weight_mixture(index, training)
         return self.seen
 
@@ -565,10 +573,7 @@ class DerivesWithTheEpochsNoise(Optimizer):
 
 @planted("derive from the perturbed point", PERTURBED, "the weight step changes the cell.*perturbed mixture")
 class DerivesFromItsOwnNoisyPoint(WithNoise):
-    def draw(self, shape: tuple[int, ...], epoch: int) -> Tensor:
-        return torch.randn(shape, generator=self.randomness.generator(f"noise {shape}", epoch))
-
-    def weight_mixture(self, index: int, training: Batch) -> Mixture:
+    def weight_mixture(self, index: StepIndex, training: Batch) -> Mixture:
         self.seen = super().weight_mixture(index, training)
         return self.seen
 
@@ -589,7 +594,7 @@ class SamplesWhenItDerives(Optimizer):
 
 @planted("a step that draws", "a_step_draws_nothing", "a step draws random numbers.*bernoulli")
 class DropsInTheStep(Optimizer):
-    def weight_mixture(self, index: int, training: Batch) -> Mixture:
+    def weight_mixture(self, index: StepIndex, training: Batch) -> Mixture:
         generator = self.randomness.generator("drop", self.epoch, index)
         kept = torch.empty(()).bernoulli_(0.5, generator=generator)
         mixture = super().weight_mixture(index, training)
@@ -609,7 +614,7 @@ WAIT = "a_step_does_not_wait_for_the_device"
 
 @planted("a step that waits", WAIT, r"needs a tensor's value on the CPU \(float, .*planted_faults.py")
 class LooksAtTheLoss(Optimizer):
-    def weight_step(self, index: int, training: Batch) -> StepResult:
+    def weight_step(self, index: StepIndex, training: Batch) -> StepResult:
         result = super().weight_step(index, training)
         self.last_loss = float(result.loss)
         return result
@@ -625,6 +630,35 @@ class BranchesOnATensor(Optimizer):
 @planted("a step that waits", WAIT, "does not say that it skips operations")
 class SkipsWithoutSayingSo(OwnWeightStep):
     options = {"training": True, "skip_zeros": True}
+
+
+RECORDED = "a_recorded_step_is_the_step"
+
+
+@planted("a step that cannot be recorded", RECORDED, "leads elsewhere than the step itself.*self.placed")
+class MakesItsNoiseAnew(WithNoise):
+    def begin_epoch(self, epoch: int) -> None:
+        self.own_noise = []
+        super().begin_epoch(epoch)
+
+
+@planted("a step that cannot be recorded", RECORDED, "leads elsewhere than the step itself.*filled into a tensor")
+class CoolsDownInPython(Optimizer):
+    temperature = 1.0
+
+    def begin_epoch(self, epoch: int) -> None:
+        super().begin_epoch(epoch)
+        self.temperature = 1 / (1 + epoch)
+
+    def relax(self) -> Mixture:
+        return Mixture.from_rows([(alpha / self.temperature).softmax(dim=-1) for alpha in self.alphas])
+
+
+@planted("a step that cannot be recorded", RECORDED, "when the number of the step is a tensor.*at_step picks")
+class PicksItsNoiseByANumber(WithNoise):
+    def weight_mixture(self, index: StepIndex, training: Batch) -> Mixture:
+        rows = zip(self.relax().detach().rows, self.own_noise, strict=True)
+        return Mixture.from_rows([clip_to_simplex(row + noise[index]) for row, noise in rows])
 
 
 @planted("alpha step moves weights", "the_alpha_step_moves_only_alphas", "alpha step moves weights.*one step ahead")
@@ -656,14 +690,14 @@ class SquaresInsteadOfExponentials(Optimizer):
 
 @planted("wrong declaration", SIMPLEX, "have the shapes .*per_cell = False")
 class SamplesPerCellWithoutSayingSo(Optimizer):
-    def mixture(self, purpose: Purpose, index: int = 0) -> Mixture:
+    def mixture(self, purpose: Purpose, index: StepIndex = 0) -> Mixture:
         cells = self.supernet.config.cells
         return self.relax().map(lambda row: row.expand(cells, *row.shape))
 
 
 @planted("wrong declaration", "a_perturbation_reaches_the_weight_step", "perturbation.kind=uniform changes nothing")
 class IgnoresThePerturbation(Optimizer):
-    def weight_mixture(self, index: int, training: Batch) -> Mixture:
+    def weight_mixture(self, index: StepIndex, training: Batch) -> Mixture:
         return self.relax().detach()
 
 
@@ -689,7 +723,7 @@ class NamesASectionLikeTheHarness(Optimizer):
 
 @planted("setting ignored", "warm_start_leaves_the_alphas_alone", "warm_start_epochs has no effect")
 class IgnoresWarmStart(Optimizer):
-    def step(self, index: int, training: Batch, validation: Batch) -> StepResult:
+    def step(self, index: StepIndex, training: Batch, validation: Batch) -> StepResult:
         self.index = index
         self.architecture_step(training, validation)
         return self.weight_step(index, training)
@@ -700,12 +734,12 @@ SEES = "only_the_weight_step_sees_the_perturbation"
 
 @planted("perturbation in the wrong place", SEES, "the alpha step goes elsewhere with perturbation.kind=uniform")
 class PerturbsTheAlphaStepToo(Optimizer):
-    def mixture(self, purpose: Purpose, index: int = 0) -> Mixture:
+    def mixture(self, purpose: Purpose, index: StepIndex = 0) -> Mixture:
         mixture = self.relax()
         if purpose != "architecture" or not self.noise:
             return mixture
-        rows = zip(mixture.rows, self.noise, strict=True)
-        return Mixture.from_rows([(row + 0.01 * noise[index]).softmax(dim=-1) for row, noise in rows])
+        rows = zip(mixture.rows, at_step(self.noise, index), strict=True)
+        return Mixture.from_rows([(row + 0.01 * noise).softmax(dim=-1) for row, noise in rows])
 
 
 @planted("does not search", "alphas_and_weights_are_searched", "does not move a single alpha")
@@ -724,7 +758,7 @@ class HardcodesFourBlocks(Optimizer):
 
 @planted("does not run", "it_runs_in_every_space", "step returned NoneType; expected the StepResult")
 class ReturnsNothing(Optimizer):
-    def step(self, index: int, training: Batch, validation: Batch) -> StepResult:  # type: ignore[return]
+    def step(self, index: StepIndex, training: Batch, validation: Batch) -> StepResult:  # type: ignore[return]
         super().step(index, training, validation)
 
 
