@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epochs=options.epochs,
         results=options.results,
         device=options.device,
-        overrides=_parse_overrides(options.set),
+        overrides=parse_overrides(options.set),
         name=options.name,
         workers=options.workers,
         threads=options.threads,
@@ -73,7 +73,12 @@ def parse_seeds(text: str) -> list[int]:
     return numbers
 
 
-def _parse_overrides(pairs: Sequence[str]) -> dict[str, str]:
+def parse_overrides(pairs: Sequence[str]) -> dict[str, str]:
+    """What `--set` was given, as key -> value.
+
+    Raises:
+        UserError: not of the form key=value, or a key twice.
+    """
     overrides: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

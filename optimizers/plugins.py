@@ -63,7 +63,9 @@ def class_of(module: ModuleType, name: str, spec: str) -> type[Optimizer]:
         PluginError: there is none, or it is not an optimizer.
     """
     if not hasattr(module, name):
-        own = [key for key, value in vars(module).items() if _is_optimizer(value) and value.__module__ == module.__name__]
+        own = [
+            key for key, value in vars(module).items() if _is_optimizer(value) and value.__module__ == module.__name__
+        ]
         there = f"its optimizers: {', '.join(own)}" if own else "it has no optimizer"
         raise PluginError(f"{spec}: {module.__name__} ({module.__file__}) has no {name!r}; {there}")
     return _checked(getattr(module, name), spec)

@@ -190,7 +190,9 @@ def _with_perturbations(method: Method, prefix: str) -> list[Method]:
     if method.optimizer_class.relaxes and "perturbation.kind" not in method.settings:
         for suffix, (kind, words) in PERTURBATIONS.items():
             settings = {**method.settings, "perturbation.kind": kind}
-            methods.append(replace(method, name=f"{prefix}_{suffix}", summary=f"{method.name} {words}", settings=settings))
+            methods.append(
+                replace(method, name=f"{prefix}_{suffix}", summary=f"{method.name} {words}", settings=settings)
+            )
     return methods
 
 
@@ -205,6 +207,6 @@ def _among(methods: list[Method], name: str) -> Method:
         if method.name == name:
             return method
     raise PluginError(
-        f"{name}: {methods[0].optimizer_class.__name__} cannot be perturbed, since it does not relax (`relaxes`) or has "
-        "a perturbation of its own"
+        f"{name}: {methods[0].optimizer_class.__name__} cannot be perturbed, since it does not relax (`relaxes`) or "
+        "has a perturbation of its own"
     )

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from harness.conformance.subject import (
     EPOCHS,
-    STEPS,
     State,
     Subject,
     batch,
@@ -27,7 +26,7 @@ from optimizers.base import Optimizer
 
 @promise("it_runs_in_every_space")
 def derive_is_stable(subject: Subject) -> None:
-    """Asked twice, or of a copy, `derive` gives the same cell."""
+    """Asked several times, `derive` gives the same cell."""
     optimizer = subject.optimizer()
     train(optimizer, range(1))
     cells = [optimizer.derive() for _ in range(5)]
@@ -41,15 +40,16 @@ def derive_is_stable(subject: Subject) -> None:
 @promise("derive_is_stable", "a_perturbation_is_undone")
 def derive_does_not_see_the_perturbation(subject: Subject) -> None:
     """The cell stays the same as long as nothing moves but the perturbation and its noise."""
-    variants = [subject, subject.perturbed("uniform"), subject.perturbed("adversarial")] if subject.relaxes else [subject]
-    for variant in variants:
-        settings = {"perturbation__epsilon_start": 0.9, "perturbation__epsilon_end": 0.9} if variant.relaxes else {}
-        optimizer = variant.optimizer(**settings)
+    for variant in subject.variants("uniform", "adversarial"):
+        large = {"perturbation.epsilon_start": 0.9, "perturbation.epsilon_end": 0.9} if variant.relaxes else {}
+        optimizer = variant.with_settings(large).optimizer()
         cell = optimizer.derive()
         for epoch in range(EPOCHS):
             optimizer.begin_epoch(epoch)
             if optimizer.derive() != cell:
-                raise Violation(f"begin_epoch, which draws the noise of an epoch, changes the cell: the method {_CLEAN}")
+                raise Violation(
+                    f"begin_epoch, which draws the noise of an epoch, changes the cell: the method {_CLEAN}"
+                )
             with without_alpha_step(optimizer), stopped_weights(optimizer):
                 optimizer.step(0, *batches(epoch, 0))
             if optimizer.derive() != cell:
@@ -69,8 +69,8 @@ def measuring_leaves_batch_norm_statistics_alone(subject: Subject) -> None:
         optimizer.architecture_loss(last, update_statistics=False)
         if changed := moved(before, state(optimizer), "statistics"):
             raise Violation(
-                f"architecture_loss(update_statistics=False) moves batch norm's running statistics ({named(changed)}), so "
-                "that recording the Hessian changes the search. Look at architecture_loss and loss: pass "
+                f"architecture_loss(update_statistics=False) moves batch norm's running statistics ({named(changed)}), "
+                "so that recording the Hessian changes the search. Look at architecture_loss and loss: pass "
                 "update_statistics on to the supernet"
             )
     for refresh in (True, False):
@@ -86,6 +86,7 @@ def measuring_leaves_batch_norm_statistics_alone(subject: Subject) -> None:
 def measuring_changes_nothing(subject: Subject) -> None:
     """Derived cell, Hessian and validation accuracy can be had as often as one likes; the search goes on as if not."""
     measured, unmeasured = subject.optimizer(), subject.optimizer()
+    earlier: Tensor | None = None
     for epoch in range(2):
         train(measured, [epoch])
         train(unmeasured, [epoch])
@@ -98,7 +99,7 @@ def measuring_changes_nothing(subject: Subject) -> None:
                     f"{what} is another one when it is asked for a second time. Look at mixture, whose draws for "
                     "'hessian' and 'evaluation' are keyed by purpose, epochs_begun and index"
                 )
-        if epoch and torch.equal(first["the weights of evaluation_weights"], earlier):
+        if earlier is not None and torch.equal(earlier, first["the weights of evaluation_weights"]):
             raise Violation(
                 "evaluation_weights gives the same weights as before an epoch of training: they, and batch norm's "
                 "statistics, are stale. Look at evaluation_weights"
@@ -130,16 +131,15 @@ def _measure(optimizer: Optimizer) -> dict[str, Tensor]:
 def _check_unmoved(before: State, after: State) -> None:
     if changed := moved(before, after, "alphas", "weights"):
         raise Violation(
-            f"measuring moves {named(changed)}. Look at architecture_loss, evaluation_weights, evaluate and derive: work "
-            "on self.weights.frozen() and on copies"
+            f"measuring moves {named(changed)}. Look at architecture_loss, evaluation_weights, evaluate and derive: "
+            "work on self.weights.frozen() and on copies"
         )
 
 
 @promise("mixtures_lie_on_the_simplex")
 def shift_invariance_is_as_declared(subject: Subject) -> None:
-    """Where `shift_invariant` holds, the derivatives of each row add up to zero, since the Hessian's last row of each is
-    then not computed."""
-    optimizer = subject.optimizer(alphas__learning_rate=0.2)
+    """Where `shift_invariant` holds, the derivatives of each row add up to zero: the Hessian is computed in part."""
+    optimizer = subject.with_settings({"alphas.learning_rate": 0.2}).optimizer()
     if not optimizer.alphas:
         raise NotJudged("it has no alphas")
     for epoch in range(2):
@@ -152,7 +152,9 @@ def shift_invariance_is_as_declared(subject: Subject) -> None:
                 "the loss whose Hessian is recorded cannot be differentiated twice in the alphas. Look at "
                 "architecture_loss and mixture: nothing between alphas and loss may be detached"
             )
-        seconds = torch.autograd.grad(gradients[0].flatten()[0], optimizer.alphas, allow_unused=True, materialize_grads=True)
+        seconds = torch.autograd.grad(
+            gradients[0].flatten()[0], optimizer.alphas, allow_unused=True, materialize_grads=True
+        )
         second = torch.cat([part.sum(dim=-1).flatten() for part in seconds])
         for values, parts in ((sums, gradients), (second, seconds)):
             size = max(float(part.detach().abs().max()) for part in parts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import get_args
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +37,7 @@ def mixtures_lie_on_the_simplex(subject: Subject) -> None:
     if not subject.relaxes:
         raise NotJudged("it does not relax, so its mixtures may be of any size")
     # A large learning rate, so that rows which only start on the simplex leave it.
-    optimizer = subject.optimizer(alphas__learning_rate=0.2)
+    optimizer = subject.with_settings({"alphas.learning_rate": 0.2}).optimizer()
     _check_mixtures(optimizer, "before any training")
     train(optimizer, range(2))
     _check_mixtures(optimizer, "after two epochs")
@@ -51,9 +50,9 @@ def mixtures_lie_on_the_simplex(subject: Subject) -> None:
 def _check_mixtures(optimizer: Optimizer, when: str) -> None:
     optimizer.begin_epoch(optimizer.epochs_begun)
     _check_rows(optimizer, optimizer.relax(), f"relax, {when}", per_cell=False)
-    for purpose in ("architecture", "weights", "hessian", "evaluation"):
-        assert purpose in get_args(Purpose)
-        _check_rows(optimizer, optimizer.mixture(purpose, 0), f"mixture({purpose!r}), {when}")  # type: ignore[arg-type]
+    purposes: tuple[Purpose, ...] = ("architecture", "weights", "hessian", "evaluation")
+    for purpose in purposes:
+        _check_rows(optimizer, optimizer.mixture(purpose, 0), f"mixture({purpose!r}), {when}")
     _check_rows(optimizer, optimizer.weight_mixture(0, batch(0)), f"weight_mixture, {when}")
 
 
@@ -111,7 +110,8 @@ def a_perturbation_reaches_the_weight_step(subject: Subject) -> None:
     optimizer = variant.optimizer()
     optimizer.begin_epoch(EPOCHS - 1)
     reached = [
-        not _same(_clean(optimizer, step), _seen_by_weight_step(optimizer, step, batch(step))[0]) for step in range(STEPS)
+        not _same(_clean(optimizer, step), _seen_by_weight_step(optimizer, step, batch(step))[0])
+        for step in range(STEPS)
     ]
     # An attack that fails is put back; the next check looks at attacks.
     if not any(reached) and variant.kind != "adversarial":
@@ -132,7 +132,7 @@ def only_the_weight_step_sees_the_perturbation(subject: Subject) -> None:
     """Alpha step, Hessian and validation are those of the unperturbed method, to the bit."""
     if not subject.relaxes:
         raise NotJudged("it does not relax, so nothing is perturbed")
-    plain = subject.with_setting("perturbation.kind", "none")
+    plain = subject.with_settings({"perturbation.kind": "none"})
     for variant in (subject.perturbed("uniform"), subject.perturbed("adversarial")):
         ours, theirs = variant.optimizer(), plain.optimizer()
         for optimizer in (ours, theirs):
@@ -141,8 +141,8 @@ def only_the_weight_step_sees_the_perturbation(subject: Subject) -> None:
         for what, hook, look in _MEASURED:
             if not torch.equal(look(ours), look(theirs)):
                 raise Violation(
-                    f"{what} differs with perturbation.kind={variant.kind} from that without: it sees the perturbation, "
-                    f"which is for the weight step alone. Look at {hook}"
+                    f"{what} differs with perturbation.kind={variant.kind} from that without: it sees the "
+                    f"perturbation, which is for the weight step alone. Look at {hook}"
                 )
         for optimizer in (ours, theirs):
             with without_weight_step(optimizer):
@@ -184,8 +184,8 @@ def _attacks(subject: Subject, certain: bool = False) -> list[Subject]:
     Raises:
         Violation: the attack does not raise the loss.
     """
-    small = {"perturbation__epsilon_start": 0.05, "perturbation__epsilon_end": 0.05} if certain else {}
-    optimizer = subject.optimizer(**small)
+    small = {"perturbation.epsilon_start": 0.05, "perturbation.epsilon_end": 0.05} if certain else {}
+    optimizer = subject.with_settings(small).optimizer()
     train(optimizer, range(1))
     optimizer.begin_epoch(EPOCHS - 1)
     rises: list[Tensor] = []
@@ -198,20 +198,20 @@ def _attacks(subject: Subject, certain: bool = False) -> list[Subject]:
     published = certain and type(optimizer).attack_loss is Optimizer.attack_loss
     if rises and (rise := _rise(torch.stack(rises), published)) < 0:
         raise Violation(
-            f"the attack lowers the training loss, by {-rise:.2g} on average of {len(rises)} steps: it descends instead "
-            "of ascending. Look at the sign of the step in the attack (weight_mixture, attack_loss)"
+            f"the attack lowers the training loss, by {-rise:.2g} on average of {len(rises)} steps: it descends "
+            "instead of ascending. Look at the sign of the step in the attack (weight_mixture, attack_loss)"
         )
     if certain and len(rises) < TRIALS / 2:
         raise Violation(
-            f"in {TRIALS - len(rises)} of {TRIALS} steps the attack, with a small radius, leaves the mixture where it was: "
-            "it descends, so that it is put back as the loss falls, or it does not run. Look at the sign of the step in "
-            "the attack, and at weight_mixture and attack_loss"
+            f"in {TRIALS - len(rises)} of {TRIALS} steps the attack, with a small radius, leaves the mixture where it "
+            "was: it descends, so that it is put back as the loss falls, or it does not run. Look at the sign of the "
+            "step in the attack, and at weight_mixture and attack_loss"
         )
     return [subject] if rises else []
 
 
 def _losses(optimizer: Optimizer, folded: FoldedWeights, mixtures: list[Mixture], images: Batch) -> Tensor:
-    """Cross-entropy `[2]` with batch norm's stored statistics, as published attacks take it, and with the batch's own."""
+    """Cross-entropy `[2]` with batch norm's stored statistics, as in the published attack, and with the batch's own."""
     supernet = optimizer.supernet
     with torch.no_grad():
         stored = supernet(folded, mixtures, images.images)

@@ -115,8 +115,7 @@ def epochs_draw_anew(subject: Subject) -> None:
 @promise("global_generators_are_left_alone")
 def a_step_draws_nothing(subject: Subject) -> None:
     """All that a step needs was drawn by `begin_epoch`, so that a step can be recorded once and replayed."""
-    for kind in ("none", "uniform", "adversarial") if subject.relaxes else ("none",):
-        variant = subject.perturbed(kind) if kind != "none" else subject
+    for variant in subject.variants("uniform", "adversarial"):
         randomness = RecordingRandomness(0)
         optimizer = variant.optimizer(randomness=randomness)
         optimizer.begin_epoch(0)
@@ -138,8 +137,7 @@ _DRAW_BEFORE = "Draw for all steps of an epoch in begin_epoch, and take the step
 @promise("it_runs_in_every_space")
 def a_step_does_not_wait_for_the_device(subject: Subject) -> None:
     """No value of a tensor is needed on the CPU; only skipping operations, where the class says so, is allowed to."""
-    for kind in ("none", "uniform", "adversarial") if subject.relaxes else ("none",):
-        variant = subject.perturbed(kind) if kind != "none" else subject
+    for variant in subject.variants("uniform", "adversarial"):
         optimizer = variant.optimizer()
         optimizer.begin_epoch(0)
         optimizer.step(0, *batches(0, 0))

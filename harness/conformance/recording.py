@@ -21,7 +21,7 @@ from harness.conformance.suite import NotJudged, Violation, promise, raised
 from optimizers.base import Batch, Optimizer
 
 
-class Recording(TorchDispatchMode):
+class Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Remembers operations, to repeat them on the same memory.
 
     Torch's optimizers are repeated as a whole, since on a CPU they count their steps in Python, which those of a GPU do
@@ -29,7 +29,7 @@ class Recording(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._operations: list[Callable[[], None]] = []
         self._in_optimizer = False
 
@@ -91,10 +91,15 @@ def _repeat_optimizer(
         parameter.grad = gradient
 
 
-@promise("a_step_does_not_wait_for_the_device", "a_step_draws_nothing", "schedules_are_those_of_the_epoch")
+@promise(
+    "seeds_are_independent",
+    "a_step_does_not_wait_for_the_device",
+    "a_step_draws_nothing",
+    "schedules_are_those_of_the_epoch",
+)
 def a_recorded_step_is_the_step(subject: Subject) -> None:
     """Replayed in another epoch, with other batches, a recorded step leads where the step itself does."""
-    for variant in (subject, subject.perturbed("uniform")) if subject.relaxes else (subject,):
+    for variant in subject.variants("uniform"):
         plain, recorded = variant.optimizer(), variant.optimizer()
         if not recorded.capturable:
             raise NotJudged("it says that its steps cannot be recorded")
@@ -114,14 +119,15 @@ def a_recorded_step_is_the_step(subject: Subject) -> None:
         if different := moved(state(plain), state(recorded)):
             raise Violation(
                 f"a step that is recorded in one epoch and replayed in the next, as on a GPU, leads elsewhere than the "
-                f"step itself ({named(different)}): it reads something from Python, or from a tensor that is made anew. "
-                f"{_LOOK}"
+                f"step itself ({named(different)}): it reads something from Python, or from a tensor that is made "
+                f"anew. {_LOOK}"
             )
 
 
 _LOOK = (
-    "Look at begin_epoch: self.placed keeps what is drawn in its place, and what a schedule sets is filled into a tensor; "
-    "at_step picks a step's own. A method that cannot be recorded says so by the property capturable, and is slower"
+    "Look at begin_epoch: self.placed keeps what is drawn in its place, and what a schedule sets is filled into a "
+    "tensor; at_step picks a step's own. A method that cannot be recorded says so by the property capturable, and is "
+    "slower"
 )
 
 

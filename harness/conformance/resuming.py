@@ -29,8 +29,8 @@ def a_resumed_search_equals_an_uninterrupted_one(subject: Subject) -> None:
         saved = torch.load(content, weights_only=True)
     except Exception as error:
         raise Violation(
-            f"the checkpoint cannot be read back ({str(error).splitlines()[0]}). Look at state_dict: it may hold tensors, "
-            "numbers, text, lists and dicts"
+            f"the checkpoint cannot be read back ({str(error).splitlines()[0]}). Look at state_dict: it may hold "
+            "tensors, numbers, text, lists and dicts"
         ) from error
     resumed.load_state_dict(saved)
     _check(whole, resumed, "right after loading the checkpoint")

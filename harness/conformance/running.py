@@ -36,10 +36,14 @@ def its_settings_can_be_set(subject: Subject) -> None:
         config = subject.config()
         for key in setting_keys(config):
             if with_setting(config, key, str(get_setting(config, key))) != config:
-                raise Violation(f"the setting {key} does not keep the value it is given. Look at its type in config_class")
+                raise Violation(
+                    f"the setting {key} does not keep the value it is given. Look at its type in config_class"
+                )
         json.dumps(config.to_json())
     except (TypeError, ValueError, UserError) as error:
-        raise Violation(f"{error}. Look at config_class, and at the settings that the method is registered with") from error
+        raise Violation(
+            f"{error}. Look at config_class, and at the settings that the method is registered with"
+        ) from error
 
 
 @promise("its_settings_can_be_set")
@@ -88,7 +92,9 @@ def _check_alphas(optimizer: Optimizer) -> None:
 
 def _check_result(result: object) -> None:
     if not isinstance(result, StepResult):
-        raise Violation(f"step returned {type(result).__name__}; expected the StepResult of the weight step. Look at step")
+        raise Violation(
+            f"step returned {type(result).__name__}; expected the StepResult of the weight step. Look at step"
+        )
     for name, value in (("loss", result.loss), ("correct", result.correct)):
         if not isinstance(value, Tensor) or value.dim() != 0 or value.requires_grad:
             raise Violation(
@@ -98,7 +104,9 @@ def _check_result(result: object) -> None:
     if not torch.isfinite(result.loss):
         raise Violation("the training loss is not finite on a tiny network. Look at weight_step and weight_mixture")
     if not 0 <= int(result.correct) <= IMAGES:
-        raise Violation(f"a step classified {int(result.correct)} images right. Look at weight_step: correct is a count")
+        raise Violation(
+            f"a step classified {int(result.correct)} images right. Look at weight_step: correct is a count"
+        )
 
 
 @promise("it_runs_in_every_space")

@@ -69,13 +69,17 @@ def _check_schedule(what: str, used: list[float], due: Callable[[int], float], h
         # At the ends a wrong schedule may be clamped.
         return all(math.isclose(used[e], due(e + shift), rel_tol=1e-5) for e in range(1, len(used) - 1))
 
-    if fits(0) and math.isclose(used[0], due(0), rel_tol=1e-5) and math.isclose(used[-1], due(EPOCHS - 1), rel_tol=1e-5):
+    if (
+        fits(0)
+        and math.isclose(used[0], due(0), rel_tol=1e-5)
+        and math.isclose(used[-1], due(EPOCHS - 1), rel_tol=1e-5)
+    ):
         return
     for shift in (1, -1):
         if fits(shift):
             raise Violation(
-                f"the {what} is off by one epoch: epoch 2 runs at {used[2]:.6g}, which is due in epoch {2 + shift}; due "
-                f"is {due(2):.6g}. Look at begin_epoch and {hook}; epochs count from 0"
+                f"the {what} is off by one epoch: epoch 2 runs at {used[2]:.6g}, which is due in epoch {2 + shift}; "
+                f"due is {due(2):.6g}. Look at begin_epoch and {hook}; epochs count from 0"
             )
     if not own:
         raise Violation(

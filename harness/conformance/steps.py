@@ -55,7 +55,7 @@ def a_perturbation_is_undone(subject: Subject) -> None:
 
     SGD moves nothing meanwhile, so that nothing else can.
     """
-    for variant in (subject, subject.perturbed("adversarial")) if subject.relaxes else (subject,):
+    for variant in subject.variants("adversarial"):
         optimizer = variant.optimizer()
         train(optimizer, range(1))
         optimizer.begin_epoch(EPOCHS - 1)
@@ -69,8 +69,8 @@ def a_perturbation_is_undone(subject: Subject) -> None:
             most = max(float((before[name] - after[name]).abs().max()) for name in changed)
             raise Violation(
                 f"the weight step leaves the {what} changed ({named(changed)}, by up to {most:.2g}) even where "
-                "weight_optimizer moves nothing: what was perturbed is not put back to the bit. Look at weight_step and "
-                "weight_mixture: perturb a copy, or put a copy back, since adding and subtracting rounds"
+                "weight_optimizer moves nothing: what was perturbed is not put back to the bit. Look at weight_step "
+                "and weight_mixture: perturb a copy, or put a copy back, since adding and subtracting rounds"
             )
         if not rows_equal(relaxed, _rows(optimizer)) or not rows_equal(mixture, _rows(optimizer, "weights")):
             raise Violation(
@@ -91,8 +91,8 @@ def the_weight_step_moves_only_weights(subject: Subject) -> None:
     trained = [*optimizer.weights.parameters.values(), *_parameters(optimizer.weight_optimizer)]
     if shared := _shared(optimizer.alphas, trained):
         raise Violation(
-            f"{shared} of the alphas are registered as weights: weight_optimizer, or weights.parameters, holds them, so "
-            "that they descend the training loss. Look at __init__: alphas belong to alpha_optimizer alone"
+            f"{shared} of the alphas are registered as weights: weight_optimizer, or weights.parameters, holds them, "
+            "so that they descend the training loss. Look at __init__: alphas belong to alpha_optimizer alone"
         )
     train(optimizer, range(1))
     optimizer.begin_epoch(1)
@@ -130,7 +130,9 @@ def no_gradient_is_left_behind(subject: Subject) -> None:
             "torch.autograd.grad(loss, self.alphas) at self.weights.frozen(), not loss.backward()"
         )
     if any(_has_gradient(alpha) for alpha in optimizer.alphas):
-        raise Violation("the alpha step leaves gradients on the alphas. Look at architecture_step: end with zero_grad()")
+        raise Violation(
+            "the alpha step leaves gradients on the alphas. Look at architecture_step: end with zero_grad()"
+        )
     with without_alpha_step(optimizer):
         optimizer.step(1, *batches(0, 1))
     if any(_has_gradient(alpha) for alpha in optimizer.alphas):
@@ -152,7 +154,7 @@ def _has_gradient(tensor: Tensor) -> bool:
 @promise("the_weight_step_moves_only_weights", "schedules_are_those_of_the_epoch")
 def warm_start_leaves_the_alphas_alone(subject: Subject) -> None:
     """In the first `alphas.warm_start_epochs` epochs the steps move weights only."""
-    optimizer = subject.optimizer(alphas__warm_start_epochs=1)
+    optimizer = subject.with_settings({"alphas.warm_start_epochs": 1}).optimizer()
     if not optimizer.alphas:
         raise NotJudged("it has no alphas")
     optimizer.begin_epoch(0)
@@ -161,15 +163,15 @@ def warm_start_leaves_the_alphas_alone(subject: Subject) -> None:
         optimizer.step(step, *batches(0, step))
     if changed := moved(before, state(optimizer), "alphas"):
         raise Violation(
-            f"alphas move in a warm-start epoch ({named(changed)}): the setting alphas.warm_start_epochs has no effect. "
-            "Look at step"
+            f"alphas move in a warm-start epoch ({named(changed)}): the setting alphas.warm_start_epochs has no "
+            "effect. Look at step"
         )
 
 
 @promise("it_runs_in_every_space")
 def batch_norm_statistics_follow_the_weight_step(subject: Subject) -> None:
     """After a step the running statistics are those of its training batch; the attack does not move them."""
-    for variant in (subject, subject.perturbed("adversarial")) if subject.relaxes else (subject,):
+    for variant in subject.variants("adversarial"):
         optimizer = variant.optimizer()
         train(optimizer, range(1))
         optimizer.begin_epoch(1)

@@ -49,12 +49,11 @@ class Subject:
     method: Method
     settings: Mapping[str, object] = field(default_factory=dict)
 
-    def config(self, **settings: object) -> SearchConfig:
-        """All settings, some of them given as `section__field=value`."""
-        given = {key.replace("__", "."): value for key, value in settings.items()}
+    def config(self) -> SearchConfig:
+        """All settings."""
         parts = int(str({**self.method.settings, **self.settings}.get("network.partial_channels", 1)))
         scale = {**SCALE, "network.channels": max(4, parts)}
-        return resolve(self.method, scale, {**self.settings, **given}, EPOCHS)[0]
+        return resolve(self.method, scale, self.settings, EPOCHS)[0]
 
     def optimizer(
         self,
@@ -64,10 +63,9 @@ class Subject:
         epochs: int = EPOCHS,
         steps: int = STEPS,
         randomness: Randomness | None = None,
-        **settings: object,
     ) -> Optimizer:
-        """A fresh optimizer in single precision, as a search has; settings are given as `section__field=value`."""
-        config = self.config(**settings)
+        """A fresh optimizer in single precision, as a search has."""
+        config = self.config()
         return self.method.optimizer_class(
             WatchedSupernet(get_space(space), config.network, 1, 10),
             config.method,
@@ -90,11 +88,16 @@ class Subject:
         """The method with this perturbation, or with its own if it has one."""
         if self.kind != "none":
             return self
-        return self.with_setting("perturbation.kind", kind)
+        return self.with_settings({"perturbation.kind": kind})
 
-    def with_setting(self, key: str, value: object) -> Subject:
-        """The method with one setting changed."""
-        return replace(self, settings={**self.settings, key: value})
+    def variants(self, *kinds: str) -> list[Subject]:
+        """The method as it is, and where it relaxes without a perturbation, with each of these."""
+        carried = [self.perturbed(kind) for kind in kinds] if self.relaxes and self.kind == "none" else []
+        return [self, *carried]
+
+    def with_settings(self, settings: Mapping[str, object]) -> Subject:
+        """The method with some settings changed, by dotted key."""
+        return replace(self, settings={**self.settings, **settings})
 
 
 @functools.lru_cache(maxsize=64)
@@ -163,7 +166,7 @@ def _set_rate(group: dict[str, Any], rate: float) -> None:
 
 
 def _stopped(optimizer: torch.optim.Optimizer) -> contextlib.AbstractContextManager[object]:
-    return mock.patch.object(optimizer, "step", lambda closure=None: None)
+    return mock.patch.object(optimizer, "step", return_value=None)
 
 
 def _no_alpha_step(training: Batch, validation: Batch) -> None:
@@ -187,9 +190,7 @@ def state(optimizer: Optimizer) -> State:
 
 def moved(before: State, after: State, *kinds: str) -> list[str]:
     """Names of what differs by as much as a bit: of the kinds `alphas`, `weights` and `statistics`, or of all."""
-    return [
-        name for name in before if name.startswith(kinds or "") and not torch.equal(before[name], after[name])
-    ]
+    return [name for name in before if name.startswith(kinds or "") and not torch.equal(before[name], after[name])]
 
 
 def named(names: Sequence[str]) -> str:

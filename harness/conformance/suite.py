@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import traceback
 import unittest
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -40,8 +41,13 @@ class Check:
 
     @property
     def statement(self) -> str:
-        """The promise in words."""
+        """The promise in a few words."""
         return self.name.replace("_", " ")
+
+    @property
+    def promise(self) -> str:
+        """The promise in full."""
+        return " ".join((inspect.getdoc(self.function) or "").split())
 
     def __call__(self, subject: Subject) -> None:
         """Put a method to the check; the global generators are where they were afterwards.

@@ -63,7 +63,7 @@ class RecordingRandomness(Randomness):
         return super().generator(purpose, *key)
 
 
-class Draws(TorchDispatchMode):
+class Draws(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Remembers every tensor that torch draws, and where.
 
     Attributes:
@@ -72,7 +72,7 @@ class Draws(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.values: list[Tensor] = []
         self.places: list[str] = []
 

@@ -12,6 +12,7 @@ COMMANDS = {
     "plot": ({"matplotlib", "seaborn", "torch", "numpy"}, ["RESULTS"]),
     "prepare": ({"torch", "torchvision", "tensorflow"}, ["--nasbench"]),
     "tabulate": ({"torch", "numpy", "sklearn"}, ["--learning-rate", "write-only"]),
+    "check": ({"torch", "numpy"}, ["--skip", "module:Class"]),
     "demo": ({"torch", "numpy", "matplotlib"}, ["--seeds"]),
 }
 
