@@ -34,7 +34,7 @@ from harness.run_folder import CONFIG, ENVIRONMENT, EPOCHS, Line, RunFolder, Run
 from harness.settings import SearchConfig, resolve
 from harness.table import CellTable
 from harness.truths import Truths
-from optimizers.registry import Method, get_method
+from optimizers.registry import BUILT_IN_MODULES, Method, get_method, shadowed_offer
 from spaces.search_space import get_space
 
 EXIT_INTERRUPTED = 130
@@ -128,13 +128,12 @@ def launch(requests: Sequence[Request], dry_run: bool = False) -> int:
 def _plan(request: Request) -> _Plan:
     """Settings and state of a request's seeds; tells of each."""
     bench = get_benchmark(request.bench)
-    try:
-        method = get_method(request.optimizer)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    method = known_method(request.optimizer)
+    if note := shadowed_offer(request.optimizer):
+        print(f"note: {note}", file=sys.stderr)
     config, changed = resolve(method, bench.settings, request.overrides, request.epochs)
     name = _variant_name(request.name, changed)
-    method_name = request.optimizer + (f"@{name}" if name else "")
+    method_name = method.folder + (f"@{name}" if name else "")
     device = _device(request.device)
     record = _record(request, bench, config, name)
     seeds = [
@@ -167,6 +166,18 @@ def _describe(plan: _Plan) -> None:
         f"{plan.workers} side by side"
     )
     print(json.dumps(first.config.to_json(), indent=1))
+
+
+def known_method(name: str) -> Method:
+    """The method called `name`.
+
+    Raises:
+        UserError: no such method, or a plug-in that cannot be used.
+    """
+    try:
+        return get_method(name)
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def _start_importing() -> None:
@@ -399,12 +410,12 @@ def _search(seed: _Seed, report: Any, stopped: Any) -> None:
         bench = get_benchmark(seed.request.bench)
         arrays = bench.images()
         training, validation = halve(arrays, seed.device, limit=seed.config.data.images or None)
-        method: Method = get_method(seed.request.optimizer)
+        method = known_method(seed.request.optimizer)
         task = Task(bench.name, get_space(seed.request.space), method, seed.config, seed.seed, record["scale"])
         search = Search(task, folder, training, validation, _answering(bench, seed.request), arrays.classes)
         # A resumed run names every machine and version that it ran on.
         starts = folder.environment()["starts"] if (seed.path / ENVIRONMENT).exists() else []
-        folder.create(record, {"starts": [*starts, _environment(seed)]})
+        folder.create(record, {"starts": [*starts, _environment(seed, method)]})
         search.run(report, stopped)
 
 
@@ -418,7 +429,7 @@ def _answering(bench: Benchmark, request: Request) -> CellTable:
     return OfficialTable(table)
 
 
-def _environment(seed: _Seed) -> dict[str, Any]:
+def _environment(seed: _Seed, method: Method) -> dict[str, Any]:
     import numpy
     import torch
 
@@ -427,6 +438,7 @@ def _environment(seed: _Seed) -> dict[str, Any]:
         "command": list(seed.request.command),
         "harness": __version__,
         "source": _source_revision(),
+        "plugin": _plugin_source(method),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": numpy.__version__,
@@ -456,6 +468,14 @@ def _source_revision() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return revision + ("+" if changes else "")
+
+
+def _plugin_source(method: Method) -> dict[str, str] | None:
+    """File and SHA-256 of a method from outside, which no revision of ours pins; None for a built-in one."""
+    module = sys.modules[method.optimizer_class.__module__]
+    if module.__name__ in BUILT_IN_MODULES or module.__file__ is None:
+        return None
+    return {"file": module.__file__, "sha256": hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest()}
 
 
 def _processor() -> str:

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epochs=options.epochs,
         results=options.results,
         device=options.device,
-        overrides=_parse_overrides(options.set),
+        overrides=parse_overrides(options.set),
         name=options.name,
         workers=options.workers,
         threads=options.threads,
@@ -131,7 +131,12 @@ def parse_seeds(text: str) -> list[int]:
     return numbers
 
 
-def _parse_overrides(pairs: Sequence[str]) -> dict[str, str]:
+def parse_overrides(pairs: Sequence[str]) -> dict[str, str]:
+    """What `--set` was given, as key -> value.
+
+    Raises:
+        UserError: not of the form key=value, or a key twice.
+    """
     overrides: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -145,13 +150,18 @@ def _parse_overrides(pairs: Sequence[str]) -> dict[str, str]:
 
 def _print_lists(optimizers: bool, benches: bool) -> None:
     if optimizers:
-        from optimizers.registry import list_methods
+        from optimizers.registry import list_methods, list_offered
 
-        methods = list_methods()
+        offered, problems = list_offered()
+        # An offered class may be registered by its own module, too.
+        methods = list({method.name: method for method in [*list_methods(), *offered]}.values())
         width = max(len(method.name) for method in methods) + 2
         for method in methods:
             settings = f" {json.dumps(dict(method.settings))}" if method.settings else ""
             print(f"{method.name:{width}}{method.summary}{settings}")
+        print(f"{'MODULE:CLASS':{width}}one of your own; docs/your-own-method.md shows one")
+        for problem in problems:
+            print(f"note: {problem}", file=sys.stderr)
     if benches:
         from harness.benchmarks import BENCHMARKS
 
@@ -169,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--space", type=int, choices=(1, 2, 3), help="search space")
-    add("--optimizer", metavar="NAME", help="method; `list` prints what there is")
+    add("--optimizer", metavar="NAME", help="method, or module:Class for one of your own; `list` prints what there is")
     add("--seeds", metavar="N|LIST", help="6 means seeds 0 to 5; 3,5,7 means those")
     add("--bench", default="nb101", metavar="NAME|FILE.toml", help="benchmark (default: nb101); `list` prints them")
     add(

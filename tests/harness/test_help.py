@@ -16,6 +16,7 @@ COMMANDS = {
     "table": ({"torch", "matplotlib", "tensorflow"}, ["--bench", "INDEX"]),
     "tabulate": ({"torch", "numpy", "sklearn"}, ["--learning-rate", "write-only"]),
     "choose": ({"torch", "matplotlib", "numpy"}, ["RESULTS"]),
+    "check": ({"torch", "numpy"}, ["--skip", "module:Class"]),
     "demo": ({"torch", "numpy", "matplotlib"}, ["--seeds"]),
 }
 
