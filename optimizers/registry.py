@@ -198,7 +198,9 @@ def _with_perturbations(method: Method, prefix: str) -> list[Method]:
         for suffix, (kind, words) in PERTURBATIONS.items():
             settings = {**method.settings, "perturbation.kind": kind}
             methods.append(
-                replace(method, name=f"{prefix}_{suffix}", summary=f"{method.name} {words}", settings=settings)
+                replace(
+                    method, name=f"{prefix}_{suffix}", summary=f"{method.name} {words}", settings=settings, grid=None
+                )
             )
     return methods
 

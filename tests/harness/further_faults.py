@@ -49,7 +49,7 @@ class SeedsAnotherLibraryInTheStep(Optimizer):
 WAIT = "a_step_does_not_wait_for_the_device"
 
 
-@planted("a step that waits", WAIT, r"needs a tensor's value on the CPU \(float, .*planted_faults.py")
+@planted("a step that waits", WAIT, r"needs a tensor's value on the CPU \(float, .*further_faults.py")
 class LooksAtTheLoss(Optimizer):
     def weight_step(self, index: StepIndex, training: Batch) -> StepResult:
         result = super().weight_step(index, training)
@@ -189,7 +189,7 @@ class ReplacesItsAlphas(Optimizer):
         pass
 
 
-@planted("does not run", "it_runs_in_every_space", r"relax raised RuntimeError: .*planted_faults.py:\d+")
+@planted("does not run", "it_runs_in_every_space", r"relax raised RuntimeError: .*further_faults.py:\d+")
 class HardcodesFourBlocks(Optimizer):
     def relax(self) -> Mixture:
         rows = [alpha.softmax(dim=-1) for alpha in self.alphas]

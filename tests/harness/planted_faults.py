@@ -359,7 +359,7 @@ MEASURED = "measuring_leaves_batch_norm_statistics_alone"
 class OwnWeightStep(Optimizer):
     """A weight step written out, with some options of the supernet's call."""
 
-    options: ClassVar[dict[str, bool]]
+    options: ClassVar[dict[str, Any]]
 
     def weight_step(self, index: StepIndex, training: Batch) -> StepResult:
         logits = self.supernet(self.weights, self.weight_mixture(index, training), training.images, **self.options)
@@ -375,12 +375,12 @@ class OwnWeightStep(Optimizer):
 
 @planted("stale BatchNorm", STALE, "the weight step leaves them stale")
 class TrainsWithoutUpdatingStatistics(OwnWeightStep):
-    options: ClassVar[dict[str, bool]] = {"training": True, "update_statistics": False}
+    options: ClassVar[dict[str, Any]] = {"training": True, "update_statistics": False}
 
 
 @planted("stale BatchNorm", STALE, "the weight step leaves them stale")
 class TrainsInEvaluationMode(OwnWeightStep):
-    options: ClassVar[dict[str, bool]] = {"training": False}
+    options: ClassVar[dict[str, Any]] = {"training": False}
 
 
 @planted("stale BatchNorm", STALE, "weight_mixture moves batch norm's running statistics")

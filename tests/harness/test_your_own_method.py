@@ -103,7 +103,10 @@ def test_without_the_property_the_check_says_what_the_page_quotes(
 
 
 def test_the_page_leads_to_the_figure_and_the_numbers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for start in ("harness.run --bench digits --space 1 --optimizer gaea", "harness.run --bench digits --space 1 --optimizer d"):
+    for start in (
+        "harness.run --bench digits --space 1 --optimizer gaea",
+        "harness.run --bench digits --space 1 --optimizer d",
+    ):
         arguments = command(start)
         arguments[arguments.index("--seeds") + 1] = "2"
         # The short searches share a name, so that they share a scale.
