@@ -318,7 +318,15 @@ def supernet_class(fused: bool) -> type[Supernet]:
     """The supernet, or the one for a GPU that fuses what lies between convolutions."""
     if not fused:
         return Supernet
-    from spaces.fused import FusedSupernet  # Triton comes with torch for CUDA only
+    try:
+        from spaces.fused import FusedSupernet
+    except ModuleNotFoundError as error:
+        if error.name != "triton":
+            raise
+        raise UserError(
+            "compute.fuse: expected Triton, which comes with torch for CUDA on Linux, and found none; "
+            "use --set compute.fuse=false"
+        ) from None
 
     return FusedSupernet
 

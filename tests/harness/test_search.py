@@ -7,6 +7,7 @@ import math
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,11 +20,12 @@ from harness.benchmarks import get_benchmark
 from harness.errors import UserError
 from harness.images import halve
 from harness.run_folder import Line, RunFolder, write_atomically
-from harness.search import Search, Task
+from harness.search import Search, Task, supernet_class
 from harness.settings import resolve
 from optimizers.registry import get_method
 from spaces.cell import Cell
 from spaces.search_space import get_space
+from spaces.supernet import Supernet
 
 SMALL = {
     "network.channels": "2",
@@ -367,3 +369,12 @@ def test_lines_that_do_not_fit_the_checkpoint_are_refused(tmp_path: Path) -> Non
     (tmp_path / "epochs.jsonl").write_text("".join(lines[:2]))
     with pytest.raises(UserError, match="checkpoint is of epoch 4, but 2 lines are recorded"):
         small_search(tmp_path, "darts").run()
+
+
+def test_a_torch_without_triton_says_how_to_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "triton", None)
+    for module in ("spaces.fused", "spaces.fused_kernels"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    with pytest.raises(UserError, match=r"compute\.fuse: expected Triton"):
+        supernet_class(fused=True)
+    assert supernet_class(fused=False) is Supernet
