@@ -120,7 +120,7 @@ def _digits_table(space: int) -> Table:
     path = EMBEDDED / f"digits_space{space}.index"
     if not path.exists():
         raise UserError(
-            f"digits has no table of space {space} yet; expected {path.name} in the package. Use --space 1, or "
+            f"digits has no table of space {space} yet; expected {path.name} in the package. Use --space 1 or 2, or "
             f"measure it: python -m harness.tabulate --images digits --space {space}"
         )
     return Table.open(path)
