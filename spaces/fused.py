@@ -35,6 +35,12 @@ class FusedSupernet(Supernet):
     Passes that skip operations or drop paths, are to be differentiated twice or have partial channels are the parent's.
     """
 
+    def fold(self, weights: Weights) -> FoldedWeights:
+        """As the parent's, with what the kernels need of it: an attack makes many passes at the same weights."""
+        folded = super().fold(weights)
+        norms = {name: _folded_norm(*convolution) for name, convolution in folded.convolutions.items()}
+        return _FusedFolded(folded.convolutions, folded.classifier, norms)
+
     def _layers(
         self, weights: Weights | FoldedWeights, training: bool, update_statistics: bool, plain: bool
     ) -> SupernetLayers:
@@ -89,6 +95,20 @@ class _Norm:
     momentum: float
 
 
+@dataclass(frozen=True)
+class _FusedFolded(FoldedWeights):
+    """Folded weights, and the convolutions as the kernels want them, by name."""
+
+    norms: dict[str, _Norm]
+
+
+def _folded_norm(kernel: Tensor, bias: Tensor) -> _Norm:
+    """A convolution that batch norm is folded into: what is left behind it is a shift."""
+    ones = torch.ones_like(bias)
+    stored = torch.stack([ones, bias, torch.zeros_like(bias), ones])
+    return _Norm(kernel, ones, bias, bias, ones, stored, 0.0)
+
+
 @dataclass
 class _Plan:
     """What a cell is, its tensors aside.
@@ -118,11 +138,10 @@ class _FusedLayers(SupernetLayers):
 
     def norm(self, name: str) -> _Norm:
         """The convolution of a name, and its batch norm."""
+        if isinstance(self.weights, _FusedFolded):
+            return self.weights.norms[name]
         if isinstance(self.weights, FoldedWeights):
-            kernel, bias = self.weights.convolutions[name]
-            ones = torch.ones_like(bias)
-            folded = torch.stack([ones, bias, torch.zeros_like(bias), ones])
-            return _Norm(kernel, ones, bias, bias, ones, folded, 0.0)
+            return _folded_norm(*self.weights.convolutions[name])
         parameters, buffers = self.weights.parameters, self.weights.buffers
         kernel, scale, shift = (parameters[f"{name}.{part}"] for part in ("weight", "scale", "shift"))
         mean, variance = buffers[f"{name}.mean"], buffers[f"{name}.variance"]
