@@ -399,10 +399,7 @@ class Optimizer:
     def set_learning_rate(self, learning_rate: float) -> None:
         """Use this learning rate in the weight steps from now on."""
         for group in self.weight_optimizer.param_groups:
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(learning_rate)
-            else:
-                group["lr"] = learning_rate
+            set_rate(group, learning_rate)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that survives an epoch. A method with more state extends this and `load_state_dict`."""
@@ -441,6 +438,14 @@ class Optimizer:
     def _on_device(self, weights: Weights) -> Weights:
         parameters = {n: t.detach().to(self.device).requires_grad_() for n, t in weights.parameters.items()}
         return Weights(parameters, {name: tensor.to(self.device) for name, tensor in weights.buffers.items()})
+
+
+def set_rate(group: dict[str, Any], learning_rate: float) -> None:
+    """Set a parameter group's learning rate, a number, or a tensor that keeps its place for captured steps."""
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(learning_rate)
+    else:
+        group["lr"] = learning_rate
 
 
 def at_step(draws: Iterable[Tensor], index: StepIndex) -> list[Tensor]:

@@ -6,7 +6,6 @@ import contextlib
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 from unittest import mock
 
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from harness.conformance.watching import WatchedSupernet
 from harness.settings import SearchConfig, resolve
-from optimizers.base import Batch, Optimizer, StepResult
+from optimizers.base import Batch, Optimizer, StepResult, set_rate
 from optimizers.randomness import Randomness
 from optimizers.registry import Method
 from spaces.search_space import get_space
@@ -149,20 +148,12 @@ def stopped_weights(optimizer: Optimizer) -> Iterator[None]:
     rates = [float(group["lr"]) for group in groups]
     try:
         for group in groups:
-            _set_rate(group, 0.0)
+            set_rate(group, 0.0)
         with _stopped(optimizer.weight_optimizer):
             yield
     finally:
         for group, rate in zip(groups, rates, strict=True):
-            _set_rate(group, rate)
-
-
-def _set_rate(group: dict[str, Any], rate: float) -> None:
-    """Set a parameter group's learning rate, be it a number or a tensor."""
-    if isinstance(group["lr"], Tensor):
-        group["lr"].fill_(rate)
-    else:
-        group["lr"] = rate
+            set_rate(group, rate)
 
 
 def _stopped(optimizer: torch.optim.Optimizer) -> contextlib.AbstractContextManager[object]:
