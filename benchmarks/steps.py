@@ -1,6 +1,6 @@
 """How long a step, a Hessian and a pass over the validation images take: plain path against faster ones.
 
-    python benchmarks/steps.py --out steps.json
+    python -m benchmarks.steps --out steps.json
 
 Images are random bytes at the size of CIFAR-10, the network has the published size. Variants take turns, so that a
 machine's moods fall on all alike; times are medians over the turns. Writes a JSON with machine and versions and prints
@@ -25,13 +25,12 @@ import torch
 from harness.hessian import RecordedHessian, exact_hessian
 from harness.images import Augmentation, Split, draw_epoch
 from harness.search import compute_as, supernet_class
-from harness.settings import ComputeConfig
+from harness.settings import ComputeConfig, resolve
 from harness.stepping import PlainSteps, RecordedSteps
 from optimizers.base import Batch, Optimizer
 from optimizers.randomness import Randomness
 from optimizers.registry import get_method
 from spaces.search_space import get_space
-from spaces.supernet import SupernetConfig
 
 AUGMENTATION = Augmentation(4, True)
 
@@ -66,7 +65,7 @@ class Bench:
 
     def __init__(self, device: str, channels: int, cells: int, batch_size: int, space: int) -> None:
         self.device, self.batch_size, self.space = torch.device(device), batch_size, space
-        self.config = SupernetConfig(channels=channels, cells=cells)
+        self.scale = {"network.channels": channels, "network.cells": cells}
         self.splits = [self._split(seed) for seed in (1, 2)]
 
     def _split(self, seed: int) -> Split:
@@ -78,19 +77,12 @@ class Bench:
     def optimizer(self, variant: Variant) -> Optimizer:
         """A fresh one at its method's preset."""
         method = get_method(variant.method)
-        config, network = method.optimizer_class.config_class(), self.config
-        for key, value in method.settings.items():
-            section, name = key.split(".")
-            if section == "network":
-                network = dataclasses.replace(network, **{name: value})  # type: ignore[arg-type]
-            elif hasattr(config, section):
-                part = dataclasses.replace(getattr(config, section), **{name: value})
-                config = dataclasses.replace(config, **{section: part})
+        config, _ = resolve(method, self.scale, {}, None)
         on_gpu = self.device.type == "cuda"
-        supernet = supernet_class(on_gpu and variant.compute.fuse)(get_space(self.space), network)
+        supernet = supernet_class(on_gpu and variant.compute.fuse)(get_space(self.space), config.network)
         steps = -(-25_000 // self.batch_size)
         return method.optimizer_class(
-            supernet, config, epochs=100, steps=steps, randomness=Randomness(0), device=self.device
+            supernet, config.method, epochs=config.epochs, steps=steps, randomness=Randomness(0), device=self.device
         )
 
     def steps(self, variant: Variant) -> Callable[[int], float]:
