@@ -38,9 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     with options.file.open("rb") as file:
         content = decompressed(file).read()
-    starts = [0]
-    while starts[-1] < len(content):
-        starts.append(starts[-1] + 16 + struct.unpack_from("<Q", content, starts[-1])[0])
+    starts = record_starts(content)
     generator = random.Random(0)
     tried: Counter[str] = Counter()
     noticed: Counter[str] = Counter()
@@ -54,12 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if noticed == tried else 1
 
 
-def _is_noticed(folder: Path, content: bytes, starts: list[int], kind: str, generator: random.Random) -> bool:
-    number = generator.randrange(len(starts) - 1)
-    first = max(0, number - BEFORE)
-    last = min(len(starts) - 1, number + BEFORE)
-    offset = starts[first]
-    start, end = starts[number] - offset, starts[number + 1] - offset
+def record_starts(content: bytes) -> list[int]:
+    """Where each record of a TFRecord starts, and where the last one ends."""
+    starts = [0]
+    while starts[-1] < len(content):
+        starts.append(starts[-1] + 16 + struct.unpack_from("<Q", content, starts[-1])[0])
+    return starts
+
+
+def damaged(content: bytes, kind: str, start: int, end: int, generator: random.Random) -> bytes:
+    """A TFRecord with one bit of the record from `start` to `end` flipped, in the part that is named, or cut there."""
     low, high = {
         "length": (start, start + 8),
         "checksum of the length": (start + 8, start + 12),
@@ -68,13 +70,21 @@ def _is_noticed(folder: Path, content: bytes, starts: list[int], kind: str, gene
         "cut": (start + 1, end),
     }[kind]
     place = generator.randrange(low, high)
-    damaged = bytearray(content[offset : starts[last]])
     if kind == "cut":
-        del damaged[place:]
-    else:
-        damaged[place] ^= 1 << generator.randrange(8)
+        return content[:place]
+    flipped = bytearray(content)
+    flipped[place] ^= 1 << generator.randrange(8)
+    return bytes(flipped)
+
+
+def _is_noticed(folder: Path, content: bytes, starts: list[int], kind: str, generator: random.Random) -> bool:
+    number = generator.randrange(len(starts) - 1)
+    first = max(0, number - BEFORE)
+    last = min(len(starts) - 1, number + BEFORE)
+    offset = starts[first]
+    start, end = starts[number] - offset, starts[number + 1] - offset
     source = folder / "damaged.tfrecord"
-    source.write_bytes(damaged)
+    source.write_bytes(damaged(content[offset : starts[last]], kind, start, end, generator))
     try:
         build_index(source, folder / "damaged.index")
     except UserError as error:

@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import harness.indexing
+from benchmarks.damage import damaged, record_starts
 from harness.errors import UserError
 from harness.index import IndexInfo
 from harness.indexing import OFFICIAL_FILES, build_index, cut_index
@@ -273,26 +274,13 @@ def test_failed_build_leaves_the_old_index_and_nothing_else(source: Path, table:
 def test_damage_anywhere_in_the_source_is_told_by_record_and_leaves_nothing(source: Path, kind: str) -> None:
     """A bit flipped in each part of records all over the file, or the file cut short there."""
     content = source.read_bytes()
-    starts = [0]
-    while starts[-1] < len(content):
-        starts.append(starts[-1] + 16 + struct.unpack_from("<Q", content, starts[-1])[0])
+    starts = record_starts(content)
     generator = random.Random(kind)
     out = source.with_name("new.index")
     before = sorted(source.parent.iterdir())
     for number in generator.choices(range(1, len(starts)), k=12):
         start, end = starts[number - 1], starts[number]
-        first, last = {
-            "length": (start, start + 8),
-            "checksum of the length": (start + 8, start + 12),
-            "content": (start + 12, end - 4),
-            "checksum of the content": (end - 4, end),
-            "cut": (start + 1, end),
-        }[kind]
-        place = generator.randrange(first, last)
-        damaged = bytearray(content[:place] if kind == "cut" else content)
-        if kind != "cut":
-            damaged[place] ^= 1 << generator.randrange(8)
-        source.write_bytes(damaged)
+        source.write_bytes(damaged(content, kind, start, end, generator))
         with pytest.raises(UserError, match=rf"small\.tfrecord: record {number} at byte {start}: "):
             build_index(source, out)
         assert sorted(source.parent.iterdir()) == before
