@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.capture import Recorded
+from optimizers.base import Batch, Optimizer
+from spaces.curvature import mixture_curvature
 
 
 @dataclass(frozen=True)
@@ -51,49 +52,58 @@ def exact_hessian(loss: Tensor, alphas: Sequence[Tensor], *, shift_invariant: bo
     )
 
 
-class RecordedHessian:
-    """`exact_hessian` as two recorded functions: the gradient, and one row (`harness.capture`).
+def loss_hessian(optimizer: Optimizer, batch: Batch) -> Tensor:
+    """Second derivatives of a method's validation loss by its alphas, exact up to rounding; statistics stay.
 
-    Args:
-        loss: the loss at the present weights and alphas, with a graph to the alphas that has two derivatives; what it
-            reads keeps its place.
-        alphas: as there.
-        device: where they lie.
-        shift_invariant: as there.
+    Where the loss is the common one, a function of a mixture, they follow from those by the mixture's coefficients,
+    which cost a fraction (`spaces.curvature`); where a method has a loss of its own or skips operations, row by row.
+
+    Returns:
+        `[m, m]`, symmetric, the alphas flattened and in order.
     """
+    own = any(getattr(type(optimizer), name) is not getattr(Optimizer, name) for name in ("loss", "architecture_loss"))
+    if own or optimizer.skips_operations:
+        loss = optimizer.architecture_loss(batch, update_statistics=False)
+        return exact_hessian(loss, optimizer.alphas, shift_invariant=optimizer.shift_invariant)
+    alphas, mixture = optimizer.alphas, optimizer.mixture("hessian")
+    entries = torch.cat([row.flatten() for row in mixture.rows])
+    jacobian = torch.stack([_flat_gradient(entry, alphas, again=True) for entry in entries])
+    kept, rebuilt = _independent(alphas, optimizer.shift_invariant)
+    along = torch.split(jacobian[:, kept].T, [row.numel() for row in mixture.rows], dim=1)
+    curvature = mixture_curvature(
+        optimizer.supernet,
+        optimizer.weights,
+        mixture,
+        batch.images,
+        batch.labels,
+        [part.reshape(-1, *row.shape) for part, row in zip(along, mixture.rows, strict=True)],
+    )
+    # The mixture is no linear function of the alphas: its own second derivative, pulled by the loss's first one.
+    pull = torch.cat([slope.flatten() for slope in curvature.gradient]) @ entries
+    by_mixture = exact_hessian(pull, alphas, shift_invariant=optimizer.shift_invariant)
+    return (rebuilt @ curvature.hessian @ rebuilt.T).to(by_mixture.dtype) + by_mixture
 
-    def __init__(
-        self, loss: Callable[[], Tensor], alphas: Sequence[Tensor], device: torch.device, *, shift_invariant: bool
-    ) -> None:
-        self._loss, self._alphas, self._shift_invariant = loss, alphas, shift_invariant
-        self._set_up = False
-        entries = sum(alpha.numel() for alpha in alphas)
-        self._direction = torch.zeros(entries, dtype=alphas[0].dtype, device=device)
-        self._gradient = Recorded(lambda: _flat_gradient(loss(), alphas), device, set_up=True)
-        # A row reads what the recorded gradient left behind: it has memory of its own, and is recorded after it.
-        self._row = Recorded(
-            lambda: _flat_gradient(self._latest @ self._direction, alphas, again=True), device, set_up=True
-        )
-        self._latest = self._direction
 
-    def __call__(self) -> Tensor:
-        """`[m, m]`, symmetric."""
-        if not self._set_up:
-            self._set_up = True
-            return exact_hessian(self._loss(), self._alphas, shift_invariant=self._shift_invariant)
-        self._latest = self._gradient()
-        return _from_rows(self._one_row, self._alphas, shift_invariant=self._shift_invariant)
-
-    def _one_row(self, index: int) -> Tensor:
-        self._direction.zero_()
-        self._direction[index] = 1
-        return self._row().clone()
+def _independent(alphas: Sequence[Tensor], shift_invariant: bool) -> tuple[list[int], Tensor]:
+    """Entries whose columns of the Jacobian are computed, and `[m, kept]` that makes all columns of these."""
+    ends = _group_ends(alphas) if shift_invariant else {}
+    entries = sum(alpha.numel() for alpha in alphas)
+    kept = [index for index in range(entries) if index not in ends]
+    rebuilt = torch.zeros((entries, len(kept)), dtype=torch.float64, device=alphas[0].device)
+    for column, index in enumerate(kept):
+        rebuilt[index, column] = 1
+        end = next((end for end, first in ends.items() if first <= index < end), None)
+        if end is not None:
+            rebuilt[end, column] = -1
+    return kept, rebuilt
 
 
 def _flat_gradient(value: Tensor, alphas: Sequence[Tensor], *, again: bool = False) -> Tensor:
     """Gradient of a number, `[m]`: a first one that can be differentiated, or one of its entries' own."""
+    if not value.requires_grad:
+        return torch.cat([torch.zeros_like(alpha).flatten() for alpha in alphas])
     parts = torch.autograd.grad(
-        value, alphas, create_graph=not again, retain_graph=True, materialize_grads=again, allow_unused=again
+        value, alphas, create_graph=not again, retain_graph=True, materialize_grads=True, allow_unused=True
     )
     return torch.cat([part.flatten() for part in parts])
 

@@ -23,10 +23,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from harness.errors import UserError
-from harness.hessian import RecordedHessian, Spectrum, exact_hessian, spectrum
+from harness.hessian import Spectrum, loss_hessian, spectrum
 from harness.images import Augmentation, EpochDraws, Split, draw_epoch
 from harness.run_folder import Line, RunFolder, write_atomically
 from harness.settings import ComputeConfig, SearchConfig
@@ -36,6 +35,7 @@ from optimizers.base import Batch, Optimizer
 from optimizers.early_stopping import Stop
 from optimizers.randomness import Randomness
 from optimizers.registry import Method
+from spaces.direct import DirectSupernet
 from spaces.search_space import SearchSpace
 from spaces.supernet import Supernet
 
@@ -90,7 +90,7 @@ class Search:
         on_gpu = training.device.type == "cuda"
         if on_gpu:
             compute_as(config.compute)
-        supernet = supernet_class(on_gpu and config.compute.fuse)(
+        supernet = supernet_class(on_gpu, config.compute.fuse)(
             task.space, config.network, training.images.shape[1], classes
         )
         self.optimizer: Optimizer = task.method.optimizer_class(
@@ -103,9 +103,8 @@ class Search:
             dtype=training.dtype,
             batch_size=config.data.batch_size,
         )
-        self.records = on_gpu and config.compute.capture and self.optimizer.capturable
-        self.steps: Steps = (RecordedSteps if self.records else PlainSteps)(self.optimizer, training, validation)
-        self._recorded_hessian: tuple[Batch, RecordedHessian] | None = None
+        records = on_gpu and config.compute.capture and self.optimizer.capturable
+        self.steps: Steps = (RecordedSteps if records else PlainSteps)(self.optimizer, training, validation)
 
     def run(
         self, report: Callable[[Line], None] = lambda line: None, stopped: Callable[[], bool] = lambda: False
@@ -195,7 +194,7 @@ class Search:
         if not (optimizer.alphas and (watched or recorded)):
             return found
         with _timed(seconds, "hessian"):
-            hessian = self._hessian(batch)
+            hessian = loss_hessian(optimizer, batch)
             largest = math.inf
             if torch.isfinite(hessian).all():
                 taken = spectrum(hessian, self.task.config.method.alphas.weight_decay)
@@ -215,28 +214,6 @@ class Search:
             "stopped_after": stop.after,
             "returned_epoch": stop.returned,
         }
-
-    def _hessian(self, batch: Batch) -> Tensor:
-        """Second derivatives of the validation loss on a batch."""
-        optimizer = self.optimizer
-        if not self.records or optimizer.samples_mixtures:
-            loss = optimizer.architecture_loss(batch, update_statistics=False)
-            return exact_hessian(loss, optimizer.alphas, shift_invariant=optimizer.shift_invariant)
-        if self._recorded_hessian is None:
-            place = Batch(batch.images.clone(), batch.labels.clone())
-            self._recorded_hessian = (
-                place,
-                RecordedHessian(
-                    lambda: optimizer.architecture_loss(place, update_statistics=False),
-                    optimizer.alphas,
-                    optimizer.device,
-                    shift_invariant=optimizer.shift_invariant,
-                ),
-            )
-        place, hessian = self._recorded_hessian
-        place.images.copy_(batch.images)
-        place.labels.copy_(batch.labels)
-        return hessian()
 
     def _look_up(self, cell: Any) -> dict[str, Any]:
         try:
@@ -314,10 +291,12 @@ class Search:
         return epoch
 
 
-def supernet_class(fused: bool) -> type[Supernet]:
-    """The supernet, or the one for a GPU that fuses what lies between convolutions."""
-    if not fused:
+def supernet_class(on_gpu: bool, fuse: bool) -> type[Supernet]:
+    """The supernet, or the device's one that does more at once between convolutions."""
+    if not fuse:
         return Supernet
+    if not on_gpu:
+        return DirectSupernet
     try:
         from spaces.fused import FusedSupernet
     except ModuleNotFoundError as error:

@@ -67,16 +67,18 @@ class HessianConfig:
 
 @dataclass(frozen=True)
 class ComputeConfig:
-    """How the device computes. Of no effect on a CPU."""
+    """How the device computes. Numbers differ by rounding alone, those of TF32 aside."""
 
     capture: bool = True
-    """Whether a step is recorded in a CUDA graph and replayed, where the method allows it."""
+    """Whether a step is recorded in a CUDA graph and replayed, where the method allows it. Of no effect on a CPU."""
 
     fuse: bool = True
-    """Whether what lies between a cell's convolutions runs as fused kernels (`spaces.fused`)."""
+    """Whether a cell is one function with its own derivative: fused kernels on a GPU (`spaces.fused`), fewer passes
+    over the maps on a CPU (`spaces.direct`). Otherwise every operation is the library's, one after another."""
 
     precision: Literal["float32", "tf32"] = "float32"
-    """Arithmetic of convolutions and matrix products: IEEE single precision, or TF32 with ten bits of mantissa."""
+    """Arithmetic of convolutions and matrix products on a GPU: IEEE single precision, or TF32 with ten bits of
+    mantissa."""
 
 
 @dataclass(frozen=True)

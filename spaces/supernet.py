@@ -113,10 +113,10 @@ class Supernet:
     def widths(self) -> list[int]:
         """Width C of each cell; the cell's output has n * C channels."""
         cells, width = self.config.cells, self.config.channels
-        return [width * 2 ** sum(index >= third for third in self._halvings) for index in range(cells)]
+        return [width * 2 ** sum(index >= third for third in self.halvings) for index in range(cells)]
 
     @property
-    def _halvings(self) -> tuple[int, int]:
+    def halvings(self) -> tuple[int, int]:
         """Cells before which maps are halved and widths doubled."""
         return self.config.cells // 3, 2 * self.config.cells // 3
 
@@ -220,7 +220,7 @@ class Supernet:
         layers = self._layers(weights, training, update_statistics, twice_differentiable)
         # A single-channel image has no layout of its own, so it is the stem's map that sets it for all that follows.
         state = layers("stem", images).contiguous(memory_format=torch.channels_last)
-        for halving in self._halvings:
+        for halving in self.halvings:
             if halving == 0:
                 state = self._halve(state)
         return layers("cell0.projections", state)
@@ -244,7 +244,7 @@ class Supernet:
         state = projections = stem
         for index in range(self.config.cells):
             if index:
-                for halving in self._halvings:
+                for halving in self.halvings:
                     if index == halving:
                         state = self._halve(state)
                 projections = layers(f"cell{index}.projections", state)
@@ -318,7 +318,7 @@ class Supernet:
             for op in (OPERATIONS[column] for column in counting)
         ]
         mixed = _weighted_sum([weights[column] for column in counting], candidates)
-        return mixed if parts == 1 else _shuffled([mixed, *passing])
+        return mixed if parts == 1 else shuffled([mixed, *passing])
 
 
 @dataclass
@@ -373,7 +373,7 @@ def _counting_operations(mixtures: Sequence[Mixture], skip_zeros: bool) -> list[
     return [[[op for op in every if row[op]] or every[:1] for row in cell] for cell in counts]
 
 
-def _shuffled(groups: Sequence[Tensor]) -> Tensor:
+def shuffled(groups: Sequence[Tensor]) -> Tensor:
     """Channels of the groups in turn (`pc_darts/model_search.py`, `channel_shuffle`), channels-last as they were."""
     return torch.stack([group.permute(0, 2, 3, 1) for group in groups], dim=-1).flatten(-2).permute(0, 3, 1, 2)
 

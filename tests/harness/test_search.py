@@ -376,5 +376,5 @@ def test_a_torch_without_triton_says_how_to_do_without(monkeypatch: pytest.Monke
     for module in ("spaces.fused", "spaces.fused_kernels"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     with pytest.raises(UserError, match=r"compute\.fuse: expected Triton"):
-        supernet_class(fused=True)
-    assert supernet_class(fused=False) is Supernet
+        supernet_class(on_gpu=True, fuse=True)
+    assert supernet_class(on_gpu=True, fuse=False) is Supernet

@@ -58,11 +58,12 @@ def small_optimizer(
     steps: int = 2,
     dtype: torch.dtype = torch.float64,
     device: str = "cpu",
+    kind: type[Supernet] = Supernet,
     **overrides: Any,
 ) -> Optimizer:
     """A method on a three-cell supernet; settings are given as `section__field=value`."""
     method = get_method(name)
-    supernet = Supernet(get_space(space), configured_network(method, channels, **overrides), image_channels)
+    supernet = kind(get_space(space), configured_network(method, channels, **overrides), image_channels)
     return method.optimizer_class(
         supernet,
         configured(method, **overrides),

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from spaces.mixture import Mixture
-from spaces.search_space import get_space
-from spaces.supernet import Supernet, SupernetConfig
+from spaces.supernet import Supernet
+from tests.spaces.passes import assert_same, passes
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -20,51 +17,5 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 def test_fused_supernet_equals_the_plain_one(space: int, training: bool, channels: int) -> None:
     from spaces.fused import FusedSupernet
 
-    plain, fused = (passes(kind, space, training, channels) for kind in (Supernet, FusedSupernet))
-    assert plain.keys() == fused.keys()
-    for name, expected in plain.items():
-        error = torch.linalg.vector_norm(fused[name] - expected) / torch.linalg.vector_norm(expected).clamp(min=1e-6)
-        assert error < 1e-9, name
-
-
-def passes(kind: type[Supernet], space: int, training: bool, channels: int) -> dict[str, Tensor]:
-    """Losses, gradients and running statistics of passes for alphas, for weights, for both and for an attack."""
-    supernet = kind(get_space(space), SupernetConfig(channels=channels, cells=4))
-    generator = torch.Generator().manual_seed(space)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator, dtype=torch.float64)
-
-    weights = supernet.initial_weights(generator, torch.float64)
-    for name, tensor in weights.parameters.items():
-        moved = tensor.detach() + (0.3 * normal(*tensor.shape) if name.endswith(("scale", "shift")) else 0)
-        weights.parameters[name] = moved.cuda().requires_grad_()
-    for name, tensor in weights.buffers.items():
-        weights.buffers[name] = (tensor + normal(*tensor.shape).abs()).cuda()
-    alphas = [normal(*shape).cuda().requires_grad_() for shape in supernet.space.row_shapes]
-    images, labels = normal(5, 3, 12, 14).cuda(), torch.arange(5).cuda()
-    found: dict[str, Tensor] = {}
-
-    def record(name: str, logits: Tensor, leaves: list[Tensor]) -> None:
-        loss = F.cross_entropy(logits, labels)
-        gradients = torch.autograd.grad(loss, leaves)
-        found[f"{name} loss"] = loss.detach()
-        found.update({f"{name} gradient {index}": gradient for index, gradient in enumerate(gradients)})
-
-    relaxed = Mixture.from_rows([alpha.softmax(-1) for alpha in alphas])
-    parameters = list(weights.parameters.values())
-    record("alphas", supernet(weights.frozen(), relaxed, images, training=training), alphas)
-    record("weights", supernet(weights, relaxed.detach(), images, training=training), parameters)
-    factors = (
-        torch.arange(supernet.config.cells * supernet.space.blocks * 5).view(-1, supernet.space.blocks, 5).cuda() % 3
-    )
-    dropped = supernet(weights, relaxed.detach(), images, training=training, path_factors=factors.double())
-    record("dropped paths", dropped, parameters)
-    relaxed = Mixture.from_rows([alpha.softmax(-1) for alpha in alphas])
-    both = supernet(weights, relaxed, images, training=training, update_statistics=False)
-    record("both", both, [*alphas, *parameters])
-    folded = supernet.fold(weights)
-    leaves = [row.detach().clone().requires_grad_() for row in relaxed.rows]
-    record("attack", supernet(folded, Mixture.from_rows(leaves), images), leaves)
-    found.update(weights.buffers)
-    return found
+    plain, fused = (passes(kind, space, training, channels, "cuda") for kind in (Supernet, FusedSupernet))
+    assert_same(fused, plain)
