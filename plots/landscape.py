@@ -28,7 +28,10 @@ from plots.checkpoint_results import Results, gather_results
 NAME = "landscape"
 COLOURS = "viridis"
 MOST_COLUMNS = 4
-SURFACE_HEIGHT, CONTOUR_HEIGHT, TITLE_LINE = 1.5, 1.45, 0.12
+BAR_HEIGHT, TITLE_LINE = 0.4, 0.12
+HEIGHTS = {1: (1.7, 2.2), 2: (1.3, 1.65), 3: (1.6, 2.1), 4: (1.3, 1.65)}
+"""Inches of a surface and of a contour, by how many stand side by side."""
+
 LEVELS = 10
 
 Array = npt.NDArray[np.float64]
@@ -78,7 +81,7 @@ def draw(results: Results) -> Figure:
     lines = max(title.count("\n") for title in titles.values()) + 1
     with style.applied():
         figure = style.new_figure(style.COLUMN_WIDTH if columns < 3 else style.PAGE_WIDTH)
-        grid = figure.add_gridspec(2 * rows, columns, height_ratios=[SURFACE_HEIGHT, CONTOUR_HEIGHT] * rows)
+        grid = figure.add_gridspec(2 * rows, columns, height_ratios=[*HEIGHTS[columns]] * rows)
         contours = []
         for place, (method, panel) in enumerate(panels.items()):
             row, column = divmod(place, columns)
@@ -87,18 +90,27 @@ def draw(results: Results) -> Figure:
             surface.set_title(titles[method], pad=-2)
             contours.append(figure.add_subplot(grid[2 * row + 1, column]))
             _draw_contour(contours[-1], panel, norm, first=column == 0)
-        bar = figure.colorbar(ScalarMappable(norm, COLOURS), ax=contours, shrink=0.9, pad=0.02, aspect=25)
+        bar = figure.colorbar(
+            ScalarMappable(norm, COLOURS),
+            ax=contours,
+            location="bottom",
+            fraction=0.05,
+            shrink=0.6,
+            pad=0.02,
+            aspect=25 if columns < 3 else 50,
+        )
         bar.set_label("validation accuracy (%)")
         bar.outline.set_linewidth(0.5)
         style.lay_out(
             figure,
-            (SURFACE_HEIGHT + CONTOUR_HEIGHT + TITLE_LINE * lines) * rows,
+            (sum(HEIGHTS[columns]) + TITLE_LINE * lines) * rows + BAR_HEIGHT,
             f"Accuracy around the alphas, {results.title}",
             results.conditions(),
             [],
             [
                 "x: gradient of the validation loss; y: random, orthogonal to it; both of length 1 over all alphas. "
-                "Weights and batch norm statistics fixed. Dot: the search's alphas."
+                "Weights and batch norm statistics fixed. Dot: the search's alphas, whose accuracy comes first; the "
+                "mean is that of all points."
             ],
         )
     return figure
@@ -133,8 +145,8 @@ def _limits(values: Array) -> tuple[float, float]:
 
 def _title(method: str, panel: Landscape) -> str:
     centre = panel.accuracy[len(panel.y) // 2, len(panel.x) // 2]
-    label = textwrap.fill(style.look(method).label, 24)
-    return f"{label}\n{centre:.1f} %, on average {panel.accuracy.mean():.1f} %"
+    label = textwrap.fill(style.look(method).label, 20)
+    return f"{label}\n{centre:.1f} %, mean {panel.accuracy.mean():.1f} %"
 
 
 def _draw_surface(axes: Any, panel: Landscape, norm: Normalize) -> None:
