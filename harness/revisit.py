@@ -19,10 +19,11 @@ from torch import Tensor
 from harness.benchmarks import BENCHMARKS, get_benchmark
 from harness.errors import UserError
 from harness.launch import build, known_device, known_method
-from harness.run_folder import Line, RunFolder
+from harness.run_folder import Line, RunFolder, RunFolderError
 from harness.search import Search
 from harness.settings import recorded
 from harness.table import Table
+from plots.records import check_config, table_sha256
 from spaces.mixture import Mixture
 from spaces.supernet import FoldedWeights, Weights
 
@@ -89,16 +90,16 @@ def revisit(
         UserError: there is no such checkpoint, or benchmark, images or table are not the run's.
         RunFolderError: the folder is none, or is damaged.
     """
-    record = folder.config()
+    record = _checked(folder)
     epoch, path = _checkpoint(folder, epoch)
     benchmark = get_benchmark(bench or _built_in(folder, record))
     if benchmark.name != record["bench"]:
         raise UserError(f"{folder.path}: is a run on {record['bench']}, --bench names {benchmark.name}")
     table = benchmark.table(record["space"])
-    if table.info.source_sha256 != record["table"]["sha256"]:
+    if table.info.source_sha256 != table_sha256(record):
         raise UserError(
-            f"{folder.path}: its table had SHA-256 {record['table']['sha256'][:12]}..., that of {benchmark.name} now "
-            f"has {table.info.source_sha256[:12]}...; put the run's table back"
+            f"{folder.path}: its table had SHA-256 {table_sha256(record)[:12]}..., that of {benchmark.name} now has "
+            f"{table.info.source_sha256[:12]}...; put the run's table back"
         )
     method = known_method(record["optimizer"])
     config = recorded(method, record["settings"], record["epochs"])
@@ -173,6 +174,16 @@ class ValidationPass:
                 loss[index] += F.cross_entropy(logits, labels, reduction="sum")
         n = self.search.validation.n
         return [Measured(hits / n, total / n) for hits, total in zip(correct.tolist(), loss.tolist(), strict=True)]
+
+
+def _checked(folder: RunFolder) -> dict[str, Any]:
+    """A run's record, with all that a search is built from."""
+    record = folder.config()
+    check_config(folder, record)
+    for key in ("table", "scale", "settings", "threads"):
+        if key not in record:
+            raise RunFolderError(f"{folder.path}: config.json lacks {key}, which rebuilding the search takes")
+    return record
 
 
 def _checkpoint(folder: RunFolder, epoch: int | None) -> tuple[int, Path]:

@@ -67,7 +67,7 @@ def conditions(then: Revisited) -> dict[str, Any]:
     """Under what conditions something is computed from a checkpoint, as JSON."""
     import torch
 
-    from plots.records import method_name
+    from plots.records import method_name, table_label, table_sha256
 
     search = then.search
     return {
@@ -77,8 +77,8 @@ def conditions(then: Revisited) -> dict[str, Any]:
         "method": method_name(then.record),
         "seed": then.record["seed"],
         "epoch": then.epoch,
-        "table": then.record["table"]["label"],
-        "table_sha256": then.record["table"]["sha256"],
+        "table": table_label(then.record),
+        "table_sha256": table_sha256(then.record),
         "scale": then.record["scale"],
         "images": search.validation.n,
         "augmented": search.task.config.validation.augment,

@@ -6,7 +6,7 @@ share a figure, one panel a method, and must agree on table and scale, which the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,9 @@ class Results:
         return f"table: {self.table} · {self.scale} · on {counted(self.images, 'validation image')}"
 
 
-def gather_results(folder: Path, kind: str, also: Sequence[str] = ()) -> list[Results]:
+def gather_results(
+    folder: Path, kind: str, check: Callable[[dict[str, Any]], object], also: Sequence[str] = ()
+) -> list[Results]:
     """The results of one kind at or below a folder, grouped for figures; none where there are none.
 
     A results folder inside the one given is passed over where the outer one holds runs itself.
@@ -72,6 +74,7 @@ def gather_results(folder: Path, kind: str, also: Sequence[str] = ()) -> list[Re
     Args:
         folder: a results folder.
         kind: `LANDSCAPE` or `CORRELATION`.
+        check: raises ValueError, TypeError or KeyError where a content cannot be drawn.
         also: further entries that must agree on a figure.
 
     Raises:
@@ -81,22 +84,23 @@ def gather_results(folder: Path, kind: str, also: Sequence[str] = ()) -> list[Re
     runs, _ = outermost(folder, find_folders(folder)[0])
     groups: dict[tuple[str, int, int, int], list[tuple[Path, dict[str, Any]]]] = {}
     for run in runs:
-        for path, content in _read(run, kind):
+        for path, content in _read(run, kind, check):
             key = (content["bench"], content["space"], content["seed"], content["epoch"])
             groups.setdefault(key, []).append((path, content))
     return [_group(groups[key], ("table", "table_sha256", "scale", "images", *also)) for key in sorted(groups)]
 
 
-def damaged(path: Path) -> RunFolderError:
-    """The complaint about a result that cannot be drawn."""
-    return RunFolderError(f"{path}: not a result as this version writes it; move it away and compute it again")
-
-
-def _read(run: RunFolder, kind: str) -> list[tuple[Path, dict[str, Any]]]:
+def _read(run: RunFolder, kind: str, check: Callable[[dict[str, Any]], object]) -> list[tuple[Path, dict[str, Any]]]:
     found = [(run.result(kind, epoch), content) for epoch, content in run.results(kind).items()]
     for path, content in found:
-        if any(type(content.get(key)) is not expected for key, expected in _NEEDED.items()):
-            raise damaged(path)
+        try:
+            if any(type(content[key]) is not expected for key, expected in _NEEDED.items()):
+                raise TypeError
+            check(content)
+        except (KeyError, TypeError, ValueError):
+            raise RunFolderError(
+                f"{path}: not a result as this version writes it; move it away and compute it again"
+            ) from None
     return found
 
 

@@ -30,18 +30,24 @@ LABELS = {"stored": "the search's statistics", "batch": "each batch's statistics
 TICKS = (0.5, 1, 2, 3, 5, 10, 20, 30, 50, 70, 100)
 
 
-def write(results: Path, out: Path) -> list[Path]:
-    """Draw every rank correlation at or below a folder.
-
-    Returns:
-        the paths written; none where there is nothing to draw.
+def gather(results: Path) -> list[Results]:
+    """The rank correlations at or below a folder, those that may share a figure together.
 
     Raises:
         RunFolderError: a result is damaged.
         UserError: two that would share a figure disagree.
     """
+    return gather_results(results, CORRELATION, _check, also=("top_share", "top_test_error"))
+
+
+def write(results: Path, out: Path) -> list[Path]:
+    """Draw every rank correlation at or below a folder.
+
+    Returns:
+        the paths written; none where there is nothing to draw. Same errors as `gather`.
+    """
     paths = []
-    for group in gather_results(results, CORRELATION, also=("top_test_error",)):
+    for group in gather(results):
         figure = draw(group)
         out.mkdir(parents=True, exist_ok=True)
         paths += style.save(figure, out / f"{NAME}_{group.place}", csv_text(group))
@@ -104,6 +110,18 @@ def csv_text(results: Results) -> str:
             numbers = [number for one in supernet for number in (1 - one["accuracy"], one["loss"])]
             writer.writerow([*start, cell["cell"], cell["test_error"], cell["valid_error"], *numbers, *end])
     return text.getvalue()
+
+
+def _check(content: dict[str, Any]) -> None:
+    """ValueError, TypeError or KeyError where a content cannot be drawn."""
+    float(content["top_share"]), float(content["top_test_error"])
+    for statistics in LABELS:
+        _coefficients(content, statistics)
+        for cell in content["sampled"]:
+            float(cell["test_error"]), float(cell[statistics]["accuracy"])
+            cell["cell"], cell["valid_error"], cell[statistics]["loss"]
+    if not content["sampled"]:
+        raise ValueError
 
 
 def _draw_panel(axes: Axes, content: dict[str, Any], statistics: str) -> None:

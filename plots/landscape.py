@@ -51,18 +51,24 @@ class Landscape:
     accuracy: Array
 
 
-def write(results: Path, out: Path) -> list[Path]:
-    """Draw every landscape at or below a folder.
-
-    Returns:
-        the paths written; none where there is no landscape.
+def gather(results: Path) -> list[Results]:
+    """The landscapes at or below a folder, those that may share a figure together.
 
     Raises:
         RunFolderError: a landscape is damaged.
         UserError: two that would share a figure disagree.
     """
+    return gather_results(results, LANDSCAPE, _landscape, also=("radius",))
+
+
+def write(results: Path, out: Path) -> list[Path]:
+    """Draw every landscape at or below a folder.
+
+    Returns:
+        the paths written; none where there is no landscape. Same errors as `gather`.
+    """
     paths = []
-    for group in gather_results(results, LANDSCAPE, also=("radius",)):
+    for group in gather(results):
         figure = draw(group)
         out.mkdir(parents=True, exist_ok=True)
         paths += style.save(figure, out / f"{NAME}_{group.place}", csv_text(group))
@@ -133,7 +139,16 @@ def csv_text(results: Results) -> str:
 
 
 def _landscape(content: dict[str, Any]) -> Landscape:
-    return Landscape(np.asarray(content["x"]), np.asarray(content["y"]), 100 * np.asarray(content["accuracy"]))
+    """The panel of a content; ValueError or KeyError where it is no grid of numbers."""
+    x, y = np.array(content["x"], np.float64), np.array(content["y"], np.float64)
+    accuracy, loss = (np.array(content[name], np.float64) for name in ("accuracy", "loss"))
+    if (
+        not x.ndim == y.ndim == 1
+        or not accuracy.shape == loss.shape == (len(y), len(x))
+        or not np.isfinite(accuracy).all()
+    ):
+        raise ValueError
+    return Landscape(x, y, 100 * accuracy)
 
 
 def _limits(values: Array) -> tuple[float, float]:
