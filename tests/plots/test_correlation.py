@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.errors import UserError
@@ -25,8 +26,10 @@ def test_each_method_has_a_panel_for_either_kind_of_statistics_with_its_cells(tm
     others, top = figure.axes[1].lines
     for line, chosen in ((others, False), (top, True)):
         cells = [cell for cell in sampled if (cell["test_error"] <= 0.06) == chosen]
-        assert [*line.get_xdata()] == pytest.approx([100 * (1 - cell["stored"]["accuracy"]) for cell in cells])
-        assert [*line.get_ydata()] == pytest.approx([100 * cell["test_error"] for cell in cells])
+        assert np.asarray(line.get_xdata()).tolist() == pytest.approx(
+            [100 * (1 - cell["stored"]["accuracy"]) for cell in cells]
+        )
+        assert np.asarray(line.get_ydata()).tolist() == pytest.approx([100 * cell["test_error"] for cell in cells])
 
 
 @pytest.mark.parametrize("methods", [1, 5])
