@@ -40,10 +40,10 @@ def test_the_interval_is_the_bootstraps_middle_95_percent() -> None:
     second = first + generator.normal(size=60)
     found = rank_correlation(first, second)
     assert found.spearman.low < found.spearman.value < found.spearman.high < 1
-    drawn = np.random.default_rng(3).integers(0, 60, (1000, 60))
+    drawn = np.random.default_rng(0).integers(0, 60, (1000, 60))
     for function, estimate in ((stats.spearmanr, found.spearman), (stats.kendalltau, found.kendall)):
         resampled = [function(first[indices], second[indices]).statistic for indices in drawn]
-        assert (estimate.low, estimate.high) == pytest.approx(np.quantile(resampled, [0.025, 0.975]), abs=0.04)
+        assert (estimate.low, estimate.high) == pytest.approx(np.quantile(resampled, [0.025, 0.975]))
 
 
 def test_without_order_there_is_no_coefficient_and_with_few_cells_no_interval() -> None:

@@ -191,6 +191,14 @@ def test_a_run_that_cannot_be_rebuilt_is_refused(
         revisit(edited(darts, tmp_path, **changes), bench=bench)
 
 
+def test_a_benchmark_from_a_file_is_given_again(darts: RunFolder, tmp_path: Path) -> None:
+    table = revisit(darts, device="cpu").table
+    file = tmp_path / "elsewhere.toml"
+    file.write_text(f'name = "elsewhere"\n[images]\nsource = "digits"\n[table]\npath = "{table.path}"\n')
+    then = revisit(edited(darts, tmp_path, bench="elsewhere"), bench=str(file), device="cpu")
+    assert (then.search.task.bench, then.line) == ("elsewhere", darts.epochs()[-1])
+
+
 def test_a_record_that_lacks_a_part_is_refused(darts: RunFolder, tmp_path: Path) -> None:
     folder = edited(darts, tmp_path)
     record = folder.config()
