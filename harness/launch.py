@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from multiprocessing import forkserver
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import __version__
 from harness.benchmarks import Benchmark, flattened, get_benchmark
@@ -36,6 +36,9 @@ from harness.table import CellTable
 from harness.truths import Truths
 from optimizers.registry import BUILT_IN_MODULES, Method, get_method, shadowed_offer
 from spaces.search_space import get_space
+
+if TYPE_CHECKING:
+    from harness.search import Search
 
 EXIT_INTERRUPTED = 130
 
@@ -57,6 +60,7 @@ class Request:
         workers: seeds side by side; None for one a core, or one on a GPU.
         threads: CPU threads of each seed.
         table_backend: index, or nasbench for the official API.
+        keep: epochs whose checkpoints are kept.
         command: the command line, for `env.json`.
     """
 
@@ -72,6 +76,7 @@ class Request:
     workers: int | None = None
     threads: int = 1
     table_backend: str = "index"
+    keep: Sequence[int] = ()
     command: Sequence[str] = ()
 
 
@@ -134,7 +139,7 @@ def _plan(request: Request) -> _Plan:
     config, changed = resolve(method, bench.settings, request.overrides, request.epochs)
     name = _variant_name(request.name, changed)
     method_name = method.folder + (f"@{name}" if name else "")
-    device = _device(request.device)
+    device = known_device(request.device)
     record = _record(request, bench, config, name)
     seeds = [
         _Seed(
@@ -151,6 +156,8 @@ def _plan(request: Request) -> _Plan:
     for seed in seeds:
         state = _state(seed)
         print(f"seed {seed.seed}: {state}, {seed.path}", flush=True)
+        if missed := _missed(seed):
+            print(f"note: seed {seed.seed}: past and not kept: epoch {', '.join(map(str, missed))}", file=sys.stderr)
         if not state.startswith("finished"):
             pending.append(seed)
     workers = request.workers or (1 if device == "cuda" else max(1, (os.cpu_count() or 1) // request.threads))
@@ -208,6 +215,8 @@ def _record(request: Request, bench: Benchmark, config: SearchConfig, name: str 
             f"expected network.channels ({config.network.channels}) to be a multiple of network.partial_channels "
             f"({config.network.partial_channels})"
         )
+    if late := [epoch for epoch in request.keep if epoch > config.epochs]:
+        raise UserError(f"--keep: expected epochs from 0 to {config.epochs}, got {late[0]}")
     return {
         "format": 1,
         "bench": bench.name,
@@ -224,6 +233,7 @@ def _record(request: Request, bench: Benchmark, config: SearchConfig, name: str 
             **Truths(table, get_space(request.space)).record(config.epochs),
         },
         "threads": request.threads,
+        "keep": list(request.keep),
         "settings": config.to_json(),
     }
 
@@ -238,7 +248,12 @@ def _variant_name(name: str | None, changed: Mapping[str, Any]) -> str | None:
     return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def _device(wanted: str) -> str:
+def known_device(wanted: str) -> str:
+    """cpu or cuda; `auto` is cuda where there is one.
+
+    Raises:
+        UserError: cuda is wanted and there is none.
+    """
     import torch
 
     available = torch.cuda.is_available()
@@ -265,6 +280,15 @@ def _state(seed: _Seed) -> str:
     return f"goes on after epoch {lines[-1]['epoch']}" if lines else f"new, {seed.config.epochs} epochs"
 
 
+def _missed(seed: _Seed) -> list[int]:
+    """Epochs that were to be kept and cannot be any more."""
+    folder = RunFolder(seed.path)
+    # Of the last recorded epoch there is the checkpoint to resume from.
+    return [
+        epoch for epoch in seed.request.keep if epoch < len(folder.epochs()) - 1 and not folder.kept(epoch).exists()
+    ]
+
+
 def _check_same(found: Mapping[str, Any], seed: _Seed) -> None:
     wanted = json.loads(json.dumps(seed.record))
     records = (wanted, _with_later_settings(found, seed.config))
@@ -289,11 +313,12 @@ def _with_later_settings(found: Mapping[str, Any], config: SearchConfig) -> dict
 def _identity(record: Mapping[str, Any]) -> dict[str, Any]:
     """What makes a run what it is.
 
-    How many threads it has decides its last bits alone, and a resumed run keeps the number it started with. What the
-    table says of the space follows from the table; runs of older versions lack it.
+    How many threads it has decides its last bits alone, and a resumed run keeps the number it started with. Which
+    checkpoints are kept decides nothing. What the table says of the space follows from the table; runs of older
+    versions lack it.
     """
     table = {key: value for key, value in record.get("table", {}).items() if key in ("label", "kind", "sha256")}
-    return {**{key: value for key, value in record.items() if key != "threads"}, "table": table}
+    return {**{key: value for key, value in record.items() if key not in ("threads", "keep")}, "table": table}
 
 
 def _check_writable(results: Path) -> None:
@@ -395,28 +420,42 @@ def _work(seed: _Seed, messages: Any, stop: Any) -> None:
 
 
 def _search(seed: _Seed, report: Any, stopped: Any) -> None:
-    import torch
-
-    from harness.images import halve
-    from harness.search import Search, Task
-
     folder = RunFolder(seed.path)
     with folder.locked():
         record = seed.record
         if (seed.path / CONFIG).exists():
             record = folder.config()
             _check_same(record, seed)
-        torch.set_num_threads(int(record["threads"]))
-        bench = get_benchmark(seed.request.bench)
-        arrays = bench.images()
-        training, validation = halve(arrays, seed.device, limit=seed.config.data.images or None)
-        method = known_method(seed.request.optimizer)
-        task = Task(bench.name, get_space(seed.request.space), method, seed.config, seed.seed, record["scale"])
-        search = Search(task, folder, training, validation, _answering(bench, seed.request), arrays.classes)
+            record = {**record, "keep": sorted({*record.get("keep", ()), *seed.request.keep})}
+        bench, method = get_benchmark(seed.request.bench), known_method(seed.request.optimizer)
+        search = build(folder, record, bench, method, seed.config, _answering(bench, seed.request), seed.device)
         # A resumed run names every machine and version that it ran on.
         starts = folder.environment()["starts"] if (seed.path / ENVIRONMENT).exists() else []
         folder.create(record, {"starts": [*starts, _environment(seed, method)]})
         search.run(report, stopped)
+
+
+def build(
+    folder: RunFolder,
+    record: Mapping[str, Any],
+    bench: Benchmark,
+    method: Method,
+    config: SearchConfig,
+    table: CellTable,
+    device: str,
+) -> Search:
+    """The search that a folder's record describes, before its first epoch; sets torch's number of threads."""
+    import torch
+
+    from harness.images import halve
+    from harness.search import Search, Task
+
+    torch.set_num_threads(int(record["threads"]))
+    arrays = bench.images()
+    training, validation = halve(arrays, device, limit=config.data.images or None)
+    space, keep = get_space(record["space"]), record.get("keep", ())
+    task = Task(bench.name, space, method, config, record["seed"], record["scale"], keep)
+    return Search(task, folder, training, validation, table, arrays.classes)
 
 
 def _answering(bench: Benchmark, request: Request) -> CellTable:

@@ -17,6 +17,8 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     out = options.out or options.results / "figures"
+    if options.figure == "1":
+        return _landscapes(options.results, out)
 
     from plots import anytime, decay, hessian, style
     from plots.records import NothingToDrawError, csv_text, gather
@@ -42,6 +44,17 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _landscapes(results: Path, out: Path) -> int:
+    from plots.landscape import write
+
+    paths = write(results, out)
+    if not paths:
+        raise UserError(f"{results}: no landscape to draw; `python -m harness.landscape RUN` computes one")
+    for path in paths:
+        print(path)
+    return 0
+
+
 def _parser() -> OneLineParser:
     parser = OneLineParser(
         prog="python -m harness.plot",
@@ -51,6 +64,9 @@ def _parser() -> OneLineParser:
     )
     parser.add_argument("results", metavar="RESULTS", type=Path, help="the folder given to `harness.run --results`")
     parser.add_argument("--out", metavar="DIR", type=Path, help="where to write (default: RESULTS/figures)")
+    parser.add_argument(
+        "--figure", choices=("1",), help="1: the accuracy around the alphas that `harness.landscape` measured, alone"
+    )
     return parser
 
 

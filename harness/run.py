@@ -52,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         workers=options.workers,
         threads=options.threads,
         table_backend=options.table_backend,
+        keep=parse_epochs(options.keep),
         command=["python", "-m", "harness.run", *(arguments if arguments is not None else sys.argv[1:])],
     )
     requests = [request] if options.grid is None else grid_requests(request, options.grid)
@@ -128,6 +129,21 @@ def parse_seeds(text: str) -> list[int]:
         raise UserError(f"{form}; seeds from 0, got {text!r}")
     if len(set(numbers)) != len(numbers):
         raise UserError(f"{form}; each once, got {text!r}")
+    return numbers
+
+
+def parse_epochs(text: str) -> list[int]:
+    """`0,50,100` as numbers, ascending and each once.
+
+    Raises:
+        UserError: not of that form.
+    """
+    try:
+        numbers = sorted({int(part) for part in text.split(",") if part.strip()})
+    except ValueError:
+        numbers = [-1]
+    if numbers and numbers[0] < 0:
+        raise UserError(f"--keep: expected epochs such as 0,50,100, got {text!r}")
     return numbers
 
 
@@ -219,6 +235,13 @@ def _parser() -> argparse.ArgumentParser:
         default="index",
         help="what answers for the table: our index, or the official API, which gives the same numbers from the file "
         "that the index was made from, needs TensorFlow and loads it for minutes (default: index)",
+    )
+    add(
+        "--keep",
+        default="",
+        metavar="LIST",
+        help="keep the checkpoints of these epochs, such as 0,50,100, which `python -m harness.landscape` and "
+        "`harness.correlate` look at; 0 is before any training, and that of the last epoch always stays",
     )
     add("--dry-run", action="store_true", help="say what would be run and stop")
     return parser

@@ -5,6 +5,9 @@
         env.json        what it ran on: versions, machine, command, source revision
         epochs.jsonl    one line for each epoch 0..N, appended and never rewritten
         checkpoint.pt   the state to resume from; opaque here
+        checkpoints/    epoch<e>.pt, the same of the epochs that were to be kept
+        landscape/      epoch<e>.json, accuracy around the alphas (`harness.landscape`)
+        correlation/    epoch<e>.json, supernet against table (`harness.correlate`)
 
 This module imports neither torch nor any other module of ours: it is all that plots and analyses need.
 """
@@ -26,9 +29,13 @@ CONFIG = "config.json"
 ENVIRONMENT = "env.json"
 EPOCHS = "epochs.jsonl"
 CHECKPOINT = "checkpoint.pt"
+KEPT = "checkpoints"
+LANDSCAPE = "landscape"
+CORRELATION = "correlation"
 #: folders of a results folder that hold what was drawn or computed from its runs
 WRITTEN = ("figures", "statistics")
 _SEED = re.compile(r"seed(\d+)")
+_OF_EPOCH = re.compile(r"epoch(0|[1-9]\d*)\.(pt|json)")
 
 Line = dict[str, Any]
 
@@ -51,6 +58,26 @@ class RunFolder:
     def checkpoint(self) -> Path:
         """Where the state to resume from lies."""
         return self.path / CHECKPOINT
+
+    def kept(self, epoch: int) -> Path:
+        """Where the checkpoint of an epoch that is to be kept lies."""
+        return self.path / KEPT / f"epoch{epoch}.pt"
+
+    def kept_epochs(self) -> list[int]:
+        """The epochs whose checkpoints were kept, ascending."""
+        return self._of_epochs(KEPT)
+
+    def result(self, kind: str, epoch: int) -> Path:
+        """Where what was computed from an epoch's checkpoint lies; `kind` is `LANDSCAPE` or `CORRELATION`."""
+        return self.path / kind / f"epoch{epoch}.json"
+
+    def results(self, kind: str) -> dict[int, dict[str, Any]]:
+        """What was computed from checkpoints: epoch -> content, ascending.
+
+        Raises:
+            RunFolderError: a file is not a JSON object.
+        """
+        return {epoch: _read_object(self.result(kind, epoch)) for epoch in self._of_epochs(kind)}
 
     def config(self) -> dict[str, Any]:
         """What was asked for.
@@ -142,6 +169,11 @@ class RunFolder:
                         ) from None
                     time.sleep(0.05)
             yield
+
+    def _of_epochs(self, folder: str) -> list[int]:
+        here = self.path / folder
+        names = (_OF_EPOCH.fullmatch(path.name) for path in here.iterdir()) if here.is_dir() else ()
+        return sorted(int(name[1]) for name in names if name)
 
     def _read_lines(self) -> tuple[list[Line], int]:
         """Whole lines, and how many bytes of the file they take."""

@@ -17,8 +17,9 @@ import dataclasses
 import io
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -56,6 +57,7 @@ class Task:
         config: all settings.
         seed: the seed.
         scale: the network's and the data's size in words, for lines and figures.
+        keep: epochs whose checkpoints are kept.
     """
 
     bench: str
@@ -64,6 +66,7 @@ class Task:
     config: SearchConfig
     seed: int
     scale: str
+    keep: Collection[int] = ()
 
 
 class Search:
@@ -106,6 +109,15 @@ class Search:
         records = on_gpu and config.compute.capture and self.optimizer.capturable
         self.steps: Steps = (RecordedSteps if records else PlainSteps)(self.optimizer, training, validation)
 
+    @property
+    def evaluation_size(self) -> int:
+        """Images in a batch of the validation accuracy.
+
+        An image's logits do not depend on the others of its batch, so that a GPU may take more of them at once.
+        """
+        large = self.validation.device.type == "cuda" and not self.optimizer.samples_mixtures
+        return LARGE_BATCH if large else self.task.config.data.batch_size
+
     def run(
         self, report: Callable[[Line], None] = lambda line: None, stopped: Callable[[], bool] = lambda: False
     ) -> None:
@@ -147,7 +159,7 @@ class Search:
         totals = self.steps.epoch(training, validation, stopped)
         if totals is None:
             return None
-        optimizer.end_epoch(lambda: self._validation_batches(index))
+        optimizer.end_epoch(lambda: self.validation_batches(index))
         train_loss = float(totals.loss) / self.training.n
         seconds = {"train": time.perf_counter() - started}
         line = self._measure(epoch, validation, seconds)
@@ -160,7 +172,7 @@ class Search:
     def _measure(self, epoch: int, validation: EpochDraws, seconds: dict[str, float]) -> Line:
         """The line of an epoch, its training figures aside."""
         optimizer = self.optimizer
-        last = Batch(*self.validation.batch(validation, len(validation) - 1))
+        last = self._last_batch(validation)
         curvature = self._curvature(epoch, last, seconds)
         if stop := optimizer.early_stopping.stop:
             return {**self._returned(epoch, stop), **curvature, "seconds": _rounded(seconds)}
@@ -228,17 +240,14 @@ class Search:
         folded = optimizer.evaluation_weights(last, refresh=self.task.config.validation.refresh_statistics)
         correct = torch.zeros((), dtype=torch.int64, device=self.validation.device)
         loss = torch.zeros((), dtype=torch.float64, device=self.validation.device)
-        # An image's logits do not depend on the others of its batch, so that a GPU may take more of them at once.
-        large = self.validation.device.type == "cuda" and not optimizer.samples_mixtures
-        size = LARGE_BATCH if large else None
         with torch.no_grad():
-            for index, batch in enumerate(self._validation_batches(epoch, size)):
+            for index, batch in enumerate(self.validation_batches(epoch, self.evaluation_size)):
                 logits = optimizer.evaluate(folded, index, batch.images)
                 correct += (logits.argmax(dim=1) == batch.labels).sum()
                 loss += F.cross_entropy(logits, batch.labels, reduction="sum")
         return int(correct) / self.validation.n, float(loss) / self.validation.n
 
-    def _validation_batches(self, epoch: int, size: int | None = None) -> Iterator[Batch]:
+    def validation_batches(self, epoch: int, size: int | None = None) -> Iterator[Batch]:
         """One pass over the validation split; augmented with draws of its own, as published, or plain."""
         size = size or self.task.config.data.batch_size
         if self.task.config.validation.augment:
@@ -247,6 +256,13 @@ class Search:
             batches = self.validation.plain_batches(size)
         for images, labels in batches:
             yield Batch(images, labels)
+
+    def last_validation_batch(self, epoch: int) -> Batch:
+        """The batch that the line of an epoch has its Hessian of, and its refreshed statistics."""
+        return self._last_batch(self._draws("validation", max(epoch - 1, 0)))
+
+    def _last_batch(self, draws: EpochDraws) -> Batch:
+        return Batch(*self.validation.batch(draws, len(draws) - 1))
 
     def _draws(self, purpose: str, epoch: int) -> EpochDraws:
         split = self.training if purpose == "training" else self.validation
@@ -261,7 +277,16 @@ class Search:
             content,
         )
         write_atomically(self.folder.checkpoint, content.getvalue())
+        # Before the line, so that a search killed in between comes by here again (`_restore`).
+        self._keep(epoch)
         self.folder.append(line)
+
+    def _keep(self, epoch: int) -> None:
+        """Put a copy of the checkpoint, which is of this epoch, where the next one does not replace it."""
+        if epoch in self.task.keep:
+            path = self.folder.kept(epoch)
+            path.parent.mkdir(exist_ok=True)
+            write_atomically(path, self.folder.checkpoint.read_bytes())
 
     def _restore(self) -> int | None:
         """Load the checkpoint, heal the lines, and give the last recorded epoch; None if there is none."""
@@ -271,24 +296,37 @@ class Search:
             if lines:
                 raise UserError(f"{path}: missing, though {len(lines)} epochs are recorded; move the folder away")
             return None
-        try:
-            saved = torch.load(path, map_location=self.training.device, weights_only=True)
-            epoch = int(saved["epoch"])
-            if saved["format"] != CHECKPOINT_FORMAT:
-                raise KeyError("format")
-            self.optimizer.load_state_dict(saved["optimizer"])
-        except Exception as error:
-            raise UserError(
-                f"{path}: not a checkpoint of this configuration ({type(error).__name__}); move the folder away"
-            ) from error
+        epoch, line = self.load(path)
+        if len(lines) in (epoch, epoch + 1):
+            self._keep(epoch)
         if len(lines) == epoch:
-            self.folder.append(saved["line"])
+            self.folder.append(line)
         elif len(lines) != epoch + 1:
             raise UserError(
                 f"{self.folder.path}: the checkpoint is of epoch {epoch}, but {len(lines)} lines are recorded; "
                 "move the folder away"
             )
         return epoch
+
+    def load(self, path: Path) -> tuple[int, Line]:
+        """Put the optimizer into the state of a checkpoint.
+
+        Returns:
+            its epoch, and the line of that epoch.
+
+        Raises:
+            UserError: it is not one of this search.
+        """
+        try:
+            saved = torch.load(path, map_location=self.training.device, weights_only=True)
+            if saved["format"] != CHECKPOINT_FORMAT:
+                raise KeyError("format")
+            self.optimizer.load_state_dict(saved["optimizer"])
+            return int(saved["epoch"]), saved["line"]
+        except Exception as error:
+            raise UserError(
+                f"{path}: not a checkpoint of this configuration ({type(error).__name__}); move the folder away"
+            ) from error
 
 
 def supernet_class(on_gpu: bool, fuse: bool) -> type[Supernet]:

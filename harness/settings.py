@@ -149,6 +149,19 @@ def resolve(
     return config, changed
 
 
+def recorded(method: Method, settings: Mapping[str, Any], epochs: int) -> SearchConfig:
+    """The configuration whose `to_json` a run recorded; a setting that came later has its default.
+
+    Raises:
+        UserError: it has a setting that this version does not know, or a value that it refuses.
+    """
+    config = SearchConfig(method=method.optimizer_class.config_class(), epochs=epochs)
+    for section, fields in settings.items():
+        for name, value in fields.items():
+            config = with_setting(config, f"{section}.{name}", value)
+    return config
+
+
 def _known_elsewhere(key: str, value: Any) -> bool:
     """Whether another method has this setting.
 

@@ -263,7 +263,7 @@ def counted(number: int, noun: str) -> str:
 def outermost(results: Path, folders: list[RunFolder]) -> tuple[list[RunFolder], list[Path]]:
     """The runs of the folder itself where it has any, else all; and the collections inside it that are left out."""
     top = results.resolve()
-    homes = {folder.path: _home(folder.path) for folder in folders}
+    homes = {folder.path: results_folder(folder.path) for folder in folders}
     own = [folder for folder in folders if top.is_relative_to(homes[folder.path])]
     if not own:
         return folders, []
@@ -271,7 +271,7 @@ def outermost(results: Path, folders: list[RunFolder]) -> tuple[list[RunFolder],
     return own, [results / home.relative_to(top) for home in inner]
 
 
-def _home(run: Path) -> Path:
+def results_folder(run: Path) -> Path:
     """The results folder that a run lies in: RESULTS/<bench>/space<k>/<method>/seed<i>."""
     parents = run.resolve().parents
     return parents[min(3, len(parents) - 1)]

@@ -15,6 +15,8 @@ COMMANDS = {
     "crosscheck": ({"torch", "tensorflow", "numpy"}, ["FILE", "--cells"]),
     "table": ({"torch", "matplotlib", "tensorflow"}, ["--bench", "INDEX"]),
     "tabulate": ({"torch", "numpy", "sklearn"}, ["--learning-rate", "write-only"]),
+    "landscape": ({"torch", "matplotlib", "numpy"}, ["RUN", "--epoch", "--radius"]),
+    "correlate": ({"torch", "matplotlib", "numpy", "scipy"}, ["RUN", "--cells"]),
     "choose": ({"torch", "matplotlib", "numpy"}, ["RESULTS"]),
     "check": ({"torch", "numpy"}, ["--skip", "module:Class"]),
     "demo": ({"torch", "numpy", "matplotlib"}, ["--seeds"]),

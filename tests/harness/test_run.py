@@ -117,6 +117,36 @@ def test_a_record_from_before_a_setting_is_one_at_its_default(finished: Path, tm
         run.main(command(tmp_path, "--optimizer", "darts", "--seeds", "1", "--set", "drop_path.probability=0.2"))
 
 
+def test_which_checkpoints_are_kept_is_no_other_configuration(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = seed_folder(tmp_path, 0)
+    shutil.copytree(seed_folder(finished, 0), folder)
+    assert run.main(command(tmp_path, "--optimizer", "darts", "--seeds", "1", "--keep", "0,2")) == 0
+    out, err = capsys.readouterr()
+    assert "seed 0: finished before (2 epochs), skipped" in out
+    assert "note: seed 0: past and not kept: epoch 0" in err
+
+
+def test_a_resumed_seed_keeps_what_was_asked_for_before_and_now(finished: Path, tmp_path: Path) -> None:
+    folder = seed_folder(tmp_path, 0)
+    shutil.copytree(seed_folder(finished, 0), folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "keep": [2]}))
+    lines = (folder / "epochs.jsonl").read_text().splitlines(keepends=True)
+    (folder / "epochs.jsonl").write_text("".join(lines[:-1]))
+    assert run.main(command(tmp_path, "--optimizer", "darts", "--seeds", "1", "--keep", "1")) == 0
+    assert json.loads((folder / "config.json").read_text())["keep"] == [1, 2]
+    assert RunFolder(folder).kept_epochs() == [2]
+    assert (folder / "epochs.jsonl").read_text() == "".join(lines)
+
+
+@pytest.mark.parametrize(("text", "message"), [("0,x", "such as 0,50,100, got '0,x'"), ("3", "from 0 to 2, got 3")])
+def test_epochs_to_keep_that_cannot_be_are_refused(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"--keep: expected epochs {message}"):
+        run.main(command(tmp_path, "--optimizer", "darts", "--seeds", "1", "--keep", text))
+
+
 def test_a_half_done_seed_goes_on(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = command(tmp_path, "--optimizer", "darts", "--seeds", "1")
     arguments[arguments.index("data.images=20")] = "data.images=100"
