@@ -125,8 +125,8 @@ function arrow({ points, source, target }) {
 
 function box(x, y, label, name, sizes) {
   const wide = sizes.box_width * UNIT, high = sizes.box_height * UNIT;
-  const text = shape("text", { x: x * UNIT, y: -y * UNIT + 7 }, label);
-  if (label.length > 10) filled(text, { textLength: 0.9 * wide, lengthAdjust: "spacingAndGlyphs" }, []);
+  const text = shape("text", { x: x * UNIT, y: -y * UNIT + 6 }, label);
+  if (label.length > 9) filled(text, { textLength: 0.9 * wide, lengthAdjust: "spacingAndGlyphs" }, []);
   return [
     shape("rect", {
       class: "box", x: x * UNIT - wide / 2, y: -y * UNIT - high / 2, width: wide, height: high, rx: 8,

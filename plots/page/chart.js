@@ -30,6 +30,7 @@ class Chart {
    * specification: { label, xLabel, yLabel, log, height, curves, bands, notes, empty, ink, describe, ratio }
    *   curves: { name, x, y, epochs, colour, dashes, width, alpha, hover, join }; y holds null where there is no value
    *   bands: { x, low, high, colour }
+   *   ratio: how many times its size it is drawn, for paper; the style sheet shrinks it
    *   describe(curve, point): what is at a point, in words
    */
   draw(specification) {
@@ -57,7 +58,7 @@ class Chart {
 
   build() {
     const specification = this.specification;
-    const { log, bands } = specification;
+    const { log, bands, ratio } = specification;
     const shown = (values) => (log ? values.map((value) => (isNumber(value) && value > 0 ? value : null)) : values);
     const curves = specification.curves.map((curve) => ({ ...curve, y: shown(curve.y) }));
     this.range = axisRange([...curves.map((curve) => curve.y), ...bands.flatMap((band) => [shown(band.low), shown(band.high)])], log);
@@ -67,28 +68,29 @@ class Chart {
     const invisible = { width: 0, stroke: "transparent", points: { show: false }, spanGaps: true };
     const series = [{}, ...bands.flatMap(() => [invisible, invisible]), ...curves.map((curve) => ({
       stroke: faded(curve.colour, curve.alpha),
-      width: curve.width,
-      dash: curve.dashes.map((dash) => dash * curve.width),
+      width: curve.width * ratio,
+      dash: curve.dashes.map((dash) => dash * curve.width * ratio),
       spanGaps: curve.join,
-      points: { show: curve.y.filter(isNumber).length === 1, size: 7, fill: curve.colour },
+      points: { show: curve.y.filter(isNumber).length === 1, size: 7 * ratio, fill: curve.colour },
     }))];
     this.curves = curves;
     this.firstCurve = 1 + 2 * bands.length;
     const ink = specification.ink;
-    const axis = { stroke: ink.muted, font: "12px system-ui, sans-serif", labelFont: "13px system-ui, sans-serif", labelSize: 22 };
-    const lines = { stroke: ink.line, width: 1 };
+    const font = (size) => `${size * ratio}px system-ui, sans-serif`;
+    const axis = { stroke: ink.muted, font: font(12), labelFont: font(13), labelSize: 22 * ratio, gap: 5 * ratio, space: 50 * ratio };
+    const lines = { stroke: ink.line, width: ratio };
     this.plot = new uPlot({
-      width: this.width,
-      height: specification.height,
+      width: this.width * ratio,
+      height: specification.height * ratio,
       pxAlign: false,
       legend: { show: false },
       focus: { alpha: 0.25 },
-      padding: [10, 12, 0, 0],
+      padding: [10 * ratio, 12 * ratio, 0, 0],
       scales: { x: { time: false, range: xRange(curves) }, y: { distr: log ? 3 : 1, range: this.range } },
       axes: [
-        { ...axis, label: specification.xLabel, size: 32, grid: { ...lines, show: false }, ticks: { ...lines, size: 5 } },
+        { ...axis, label: specification.xLabel, size: 32 * ratio, grid: { ...lines, show: false }, ticks: { ...lines, size: 5 * ratio } },
         {
-          ...axis, label: specification.yLabel, size: 52, grid: lines, ticks: { ...lines, show: false },
+          ...axis, label: specification.yLabel, size: 52 * ratio, space: 30 * ratio, grid: lines, ticks: { ...lines, show: false },
           values: (_, splits) => splits.map((value) => (value === null ? "" : String(Number(value.toPrecision(6))))),
           ...(log ? { splits: (_, __, low, high) => logTicks(low, high), filter: (_, splits) => splits } : {}),
         },

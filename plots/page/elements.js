@@ -53,7 +53,7 @@ const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 /** A measure's value as the command line shows it: errors in percent, the rest in seconds. */
 function measured(value, measure) {
   if (!isNumber(value)) return "n/a";
-  return measure.is_error ? (100 * value).toFixed(2) : value.toFixed(1);
+  return (measure.is_error ? (100 * value).toFixed(2) : value.toFixed(1)).replace("-", "−");
 }
 
 /** `4.55 ± 1.07`, or the mean alone where there is no interval. */

@@ -12,6 +12,8 @@ const THEORY = [
   ["entropy", "Entropy of the mixture"],
 ];
 const ALL_METHODS = "";
+/* More methods than this, and their bands would hide each other until asked for. */
+const MOST_BANDS = 7;
 
 const byId = (id) => document.getElementById(id);
 const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
@@ -124,6 +126,7 @@ function curvesOf(quantity, { only = null, seeds = false, bands = false, dashes 
     target({ epochs: distinct, x: distinct.map((epoch) => (seconds ? times[epoch] : epoch)), pick: (column) => distinct.map((epoch) => column[epoch]), ...rest });
   };
   const join = !isError;
+  const faint = current().methods.reduce((sum, method) => sum + method.runs.length, 0) <= 12 ? 0.5 : 0.3;
   for (const method of shownMethods()) {
     const colour = shownColour(method.colour), look = { colour, dashes: dashes || method.dashes, quantity, join, method };
     const runs = method.runs.filter((run) => quantity in run.curves && (!only || only === runKey(method, run)));
@@ -131,7 +134,7 @@ function curvesOf(quantity, { only = null, seeds = false, bands = false, dashes 
     if ((seeds && method.runs.length > 1) || only) {
       for (const run of runs) {
         add((curve) => found.curves.push({ ...curve, y: curve.pick(scale(run.curves[quantity])) }), run.seconds, run.curves[quantity], {
-          ...look, dashes: only ? look.dashes : [], name: `${method.label}, seed ${run.seed}`, width: only ? 2 : 0.8, alpha: only ? 1 : 0.45, hover: true });
+          ...look, dashes: only ? look.dashes : [], name: `${method.label}, seed ${run.seed}`, width: only ? 2 : 0.8, alpha: only ? 1 : faint, hover: true });
       }
     }
     if (!mean) continue;
@@ -208,7 +211,10 @@ function references(curves, seconds) {
 function notes(curves, log, seconds, quantity) {
   const texts = [];
   const bands = shownMethods().map((method) => method.means[quantity]).filter(Boolean).map((mean) => mean.band).filter(Boolean);
-  if (byId("show-bands").checked && bands.length) texts.push(`Bands: ${[...new Set(bands)].join(", or ")} where there are two seeds.`.replace(/ where.*/, bands.includes("range") ? " of two seeds." : " over seeds."));
+  if (byId("show-bands").checked && bands.length) {
+    const kinds = [...new Set(bands)].map((band) => (band === "range" ? "range of two seeds" : `${band} over seeds`));
+    texts.push(`Band: ${kinds.join(", or ")}.`);
+  }
   const below = log ? curves.reduce((sum, curve) => sum + curve.y.filter((value) => isNumber(value) && value <= 0).length, 0) : 0;
   if (below) texts.push(`${counted(below, "value")} at or below zero cannot stand on a logarithmic axis.`);
   if (seconds) texts.push("Seconds are of training alone, by the clock; a mean stands at its seeds' mean seconds.");
@@ -241,7 +247,6 @@ function showTheoryChoices() {
 function showTheory() {
   const only = state.theory === ALL_METHODS ? null : state.theory;
   const muted = getComputedStyle(document.documentElement).getPropertyValue("--muted").trim();
-  const seconds = chosen("x") === "seconds";
   for (const [name, title] of THEORY) {
     const pair = name === "supernet_against_table";
     const quantity = pair ? "test_error" : name;
@@ -257,7 +262,6 @@ function showTheory() {
       empty: recorded ? (only && !curves.length && state.hidden.has(only.split("\n")[0]) ? "This method is hidden." : "No method shown has it.") : "These runs did not record it.",
     }));
   }
-  return seconds;
 }
 
 function showCellChoices() {
@@ -359,5 +363,6 @@ async function poll() {
 }
 
 listen();
+byId("show-bands").checked = Math.max(0, ...data.comparisons.map((one) => one.methods.length)) <= MOST_BANDS;
 show();
 if (document.documentElement.dataset.live === "yes") poll();

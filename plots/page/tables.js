@@ -25,7 +25,7 @@ function factList(host, facts) {
 
 /** A method's name beside a piece of its line. */
 function methodName(method) {
-  return element("span", {}, swatch(shownColour(method.colour), method.dashes), " ", method.label);
+  return element("span", { class: "named" }, swatch(shownColour(method.colour), method.dashes), element("span", {}, method.label));
 }
 
 /** The columns of the summary: what each shows of a method, and what it is sorted by. */
@@ -147,8 +147,10 @@ function fillOverall(host, data) {
     const withMeans = Object.keys(means).length > 0;
     const table = element("table");
     const label = one.spaces.length > 1 ? `${one.bench}, spaces ${one.spaces.join(", ")} together` : `${one.bench}, space ${one.spaces[0]}`;
-    const rows = one.methods.map((name, at) => [
-      name, ...(one.ranks ? [one.ranks.means[at].toFixed(2)] : []),
+    const order = [...one.methods.keys()];
+    if (one.ranks) order.sort((a, b) => one.ranks.means[a] - one.ranks.means[b]);
+    const rows = order.map((at) => [one.methods[at], at]).map(([name, at]) => [
+      labelled({ methods: data.comparisons.flatMap((each) => each.methods) }, name), ...(one.ranks ? [one.ranks.means[at].toFixed(2)] : []),
       ...(withMeans ? [(one.approximate ? "~" : "") + show(means[name].value), interval(means[name], show)] : [])]);
     fillTable(table, label, ["method", ...(one.ranks ? ["average rank"] : []), ...(withMeans ? [`IQ mean (${metric.unit})`, "95 % bootstrap"] : [])], rows);
     return [
