@@ -1,7 +1,8 @@
 """Event files for TensorBoard: what the epoch lines hold, a log folder for each run.
 
-PyTorch's own writer does it, with the `tensorboard` package (the extra of that name). The step is the epoch. The time of
-an event is the run's start and the seconds its lines recorded since, so that TensorBoard's relative axis is the search's.
+PyTorch's own writer does it, with the `tensorboard` package (the extra of that name). The step is the epoch. The time
+of an event is the run's start and the seconds its lines recorded since, so that TensorBoard's relative axis is the
+search's.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def write_event_files(results: Path, out: Path) -> Iterator[Path]:
     for one in survey(results).comparisons:
         for method in one.methods:
             for run in method.runs:
-                folder = out / one.bench / f"space{one.space}" / method.name / f"seed{run.seed}"
+                names = one.bench, f"space{one.space}", method.name, f"seed{run.seed}"
+                folder = out.joinpath(*map(_folder_name, names))
                 if folder in runs:
                     raise UserError(f"{runs[folder].path} and {run.path} would both be {folder}; write each by itself")
                 runs[folder] = run
@@ -74,11 +76,11 @@ def _writer() -> type[SummaryWriter]:
 
 def _write(writer_class: type[SummaryWriter], folder: Path, run: Run) -> None:
     earlier = sorted(folder.glob(f"events.out.tfevents.*{SUFFIX}"))
-    writer = writer_class(str(folder), filename_suffix=SUFFIX)  # type: ignore[no-untyped-call]
+    writer = writer_class(str(folder), filename_suffix=SUFFIX)
     for line, when in zip(run.lines, _times(run), strict=True):
         for name, value in scalars(line).items():
-            writer.add_scalar(name, value, line["epoch"], walltime=when)  # type: ignore[no-untyped-call]
-    writer.close()  # type: ignore[no-untyped-call]
+            writer.add_scalar(name, value, line["epoch"], walltime=when)
+    writer.close()
     for path in earlier:
         path.unlink()
 
@@ -90,6 +92,11 @@ def _times(run: Run) -> list[float]:
         for line in run.lines
     )
     return list(itertools.accumulate(spent, initial=_start(run)))[1:]
+
+
+def _folder_name(name: str) -> str:
+    """A name from a configuration, which is anybody's, as the name of one folder."""
+    return "_" if name in ("", ".", "..") else name.replace("/", "_").replace("\0", "_")
 
 
 def _start(run: Run) -> float:

@@ -116,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
         "Cross-Origin-Resource-Policy": "same-origin",
     }
 
-    def do_GET(self) -> None:  # noqa: N802 (the name is http.server's)
+    def do_GET(self) -> None:
         if self.headers.get("Host") not in self.server.names:
             self._answer(HTTPStatus.MISDIRECTED_REQUEST, "text/plain", f"open {self.server.url}\n".encode())
             return
@@ -144,7 +144,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"not here\n")
 
-    def _answer(self, status: HTTPStatus, kind: str, content: bytes, content_policy: str = "default-src 'none'") -> None:
+    def _answer(
+        self, status: HTTPStatus, kind: str, content: bytes, content_policy: str = "default-src 'none'"
+    ) -> None:
         self.send_response(status)
         for name, value in self.HEADERS.items():
             self.send_header(name, value)
@@ -154,5 +156,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 (the name is http.server's)
+    def log_message(self, format: str, *arguments: object) -> None:
         """Requests are not worth a line in the terminal."""

@@ -1,8 +1,7 @@
-"""`python -m harness.report RESULTS`: all that the runs at or below a folder show, as one page or live, or as event files.
+"""`python -m harness.report RESULTS`: all that the runs at or below a folder show, on one page.
 
-    --out FILE          one self-contained HTML page (the default, RESULTS/report.html)
-    --serve             the same page on this machine's loopback address, kept up to date while searches run
-    --tensorboard DIR   what the lines hold, as event files for TensorBoard
+`--out` writes the page, self-contained; `--serve` serves it on this machine and keeps it up to date while searches run;
+`--tensorboard` writes event files instead.
 """
 
 from __future__ import annotations
@@ -75,7 +74,9 @@ def _parser() -> OneLineParser:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--out", metavar="FILE", type=Path, help="where to write (default: RESULTS/report.html)")
     what.add_argument(
-        "--serve", action="store_true", help="serve the page on 127.0.0.1 and refresh it while searches run; Ctrl-C ends"
+        "--serve",
+        action="store_true",
+        help="serve the page on 127.0.0.1 and refresh it while searches run; Ctrl-C ends",
     )
     what.add_argument(
         "--tensorboard", metavar="DIR", type=Path, help="write event files there instead; needs the extra `tensorboard`"

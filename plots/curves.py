@@ -123,8 +123,8 @@ QUANTITIES = {
             "projection gap",
             False,
             1,
-            "Validation loss of the supernet at the derived cell's 0/1 mixture less that at the current mixture, with the "
-            "same weights: what discretisation costs.",
+            "Validation loss of the supernet at the derived cell's 0/1 mixture less that at the current mixture, with "
+            "the same weights: what discretisation costs.",
             _derived(lambda derived, current: derived - current, "projection_loss", "supernet_valid_loss"),
         ),
         Quantity(

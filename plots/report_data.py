@@ -65,7 +65,9 @@ def report_data(results: Path, found: Survey, judgement: Judgement, base: Path) 
         "overall": [_overall(one) for one in judgement.overall],
         "left_out": [{"path": str(one.path), "reason": one.reason} for one in judgement.left_out],
         "drawing": _drawing(),
-        "environments": _environments(run for one in found.comparisons for method in one.methods for run in method.runs),
+        "environments": _environments(
+            run for one in found.comparisons for method in one.methods for run in method.runs
+        ),
     }
     return dict(plain(content))
 
@@ -207,7 +209,8 @@ class _Cells:
 
     def number(self, line: Line) -> int | None:
         """Where a line's cell stands; None where the line has none that can be drawn."""
-        matrix, operations = line.get("matrix"), line.get("ops")
+        matrix: Any = line.get("matrix")
+        operations: Any = line.get("ops")
         if not _is_cell(matrix, operations):
             return None
         for operation in operations:
@@ -225,12 +228,9 @@ def _is_cell(matrix: Any, operations: Any) -> bool:
     """Whether this is an adjacency matrix of 0s and 1s with an operation for each vertex."""
     if not isinstance(matrix, list) or not isinstance(operations, list) or len(matrix) != len(operations):
         return False
-    rows = all(isinstance(row, list) and len(row) == len(matrix) for row in matrix)
-    return bool(matrix) and rows and all(isinstance(one, str) for one in operations) and _is_binary(matrix)
-
-
-def _is_binary(matrix: list[list[Any]]) -> bool:
-    return all(type(entry) is int and entry in (0, 1) for row in matrix for entry in row)
+    square = bool(matrix) and all(isinstance(row, list) and len(row) == len(matrix) for row in matrix)
+    binary = square and all(type(entry) is int and entry in (0, 1) for row in matrix for entry in row)
+    return binary and all(isinstance(one, str) for one in operations)
 
 
 def _block(block: Block, metric: Measure) -> Data:

@@ -4,8 +4,8 @@ Names in run folders are anybody's. They reach the page as JSON in an element th
 could end it escaped, and the scripts write them as text alone. A content security policy names each script and style by
 its SHA-256, so that nothing else runs, and allows no request.
 
-Charts are uPlot's (MIT), which lies in `plots/page/uplot/`: 50 kB, where Plotly's or ECharts' script alone would be 1 to
-4.5 MB in every page, and no package of PyPI that is lighter than its charts carries it.
+Charts are uPlot's (MIT), a file of 50 kB in `plots/page/uplot/`. Packages of PyPI that carry a chart library's script
+carry larger ones, which would be in every page: Plotly's is 4.5 MB, Bokeh's 1 MB.
 """
 
 from __future__ import annotations
