@@ -13,9 +13,13 @@ import numpy as np
 import pytest
 
 from harness.compare import main as compare
+from harness.run_folder import RunFolder
 from plots import style
+from plots.findings import Judgement, Question
+from plots.judgement import judge
 from plots.records import gather, summarise
 from plots.report import Report
+from plots.survey import Entry, Survey, read_entry
 from tests.report_runs import EPOCHS, HOSTILE, edit_config, edit_lines, read_lines, write_study, write_trouble
 from tests.synthetic_runs import write_runs
 
@@ -185,14 +189,20 @@ def test_settings_are_told_apart_by_whether_methods_differ(tmp_path: Path) -> No
 
 
 def test_only_what_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from plots import report
-
     paths = write_study(tmp_path)
     read: list[Path] = []
-    judged: list[int] = []
-    entry_of, judgement_of = report.read_entry, report.judge
-    monkeypatch.setattr(report, "read_entry", lambda folder: read.append(folder.path) or entry_of(folder))
-    monkeypatch.setattr(report, "judge", lambda *given: judged.append(1) or judgement_of(*given))
+    judged: list[Question] = []
+
+    def noted_read(folder: RunFolder) -> Entry:
+        read.append(folder.path)
+        return read_entry(folder)
+
+    def noted_judge(found: Survey, question: Question) -> Judgement:
+        judged.append(question)
+        return judge(found, question)
+
+    monkeypatch.setattr("plots.report.read_entry", noted_read)
+    monkeypatch.setattr("plots.report.judge", noted_judge)
     edit_config(paths[0], lambda config: {**config, "epochs": EPOCHS + 1})
     edit_config(paths[1], lambda config: {**config, "epochs": EPOCHS + 1})
     live = Report(tmp_path, tmp_path)
