@@ -18,24 +18,26 @@ from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
 
 from harness.errors import UserError
 from harness.run_folder import EPOCHS, RunFolderError
+from plots.findings import Question
 from plots.report import Report
 from plots.report_page import page, policy
 
 LOOPBACK = "127.0.0.1"
 
 
-def serve(results: Path, port: int) -> int:
+def serve(results: Path, port: int, question: Question | None = None) -> int:
     """Serve until Ctrl-C.
 
     Args:
         results: the folder; runs may still appear in it.
         port: 0 takes any that is free.
+        question: what the statistics answer.
 
     Raises:
         UserError: the port is taken or not ours to use.
         RunFolderError: there is no such folder.
     """
-    server = LiveServer(results, port)
+    server = LiveServer(results, port, question)
     print(f"serving {results} at {server.url} (Ctrl-C ends)", flush=True)
     try:
         server.serve_forever(poll_interval=0.2)
@@ -56,8 +58,8 @@ class LiveServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, results: Path, port: int) -> None:
-        self.report = Report(results, results)
+    def __init__(self, results: Path, port: int, question: Question | None = None) -> None:
+        self.report = Report(results, results, question)
         self.report.version()
         self._lock = threading.Lock()
         self._data: dict[str, Any] = {}

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
+from harness.compare import add_question, asked_question, check_baseline
 from harness.errors import OneLineParser, UserError, run_command
 
 PORT = 8101
@@ -24,26 +26,30 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.port is not None and not options.serve:
         raise UserError("--port goes with --serve")
+    if options.metric == "list":
+        from plots.judgement_text import measures_text
+
+        print(measures_text(), end="")
+        return 0
     if options.serve:
         from harness.live_report import serve
 
-        return serve(options.results, PORT if options.port is None else options.port)
+        return serve(options.results, PORT if options.port is None else options.port, asked_question(options))
     if options.tensorboard is not None:
         from harness.event_files import write_event_files
 
         for path in write_event_files(options.results, options.tensorboard):
             print(path)
         return 0
-    out = options.out or options.results / "report.html"
-    print(write_page(options.results, out))
+    print(_write_page(options))
     return 0
 
 
-def write_page(results: Path, out: Path) -> Path:
-    """Write the page of all runs at or below a folder, and say what it leaves out.
+def _write_page(options: argparse.Namespace) -> Path:
+    """Write the page of all runs at or below a folder, and say where no run can be shown.
 
     Raises:
-        UserError: there is nothing that looks like a run.
+        UserError: there is nothing that looks like a run, or no such measure or baseline.
         RunFolderError: there is no such folder.
         OSError: the file cannot be written.
     """
@@ -51,8 +57,11 @@ def write_page(results: Path, out: Path) -> Path:
     from plots.report import Report
     from plots.report_page import page
 
-    report = Report(results, out.parent)
-    data = report.data()
+    results: Path = options.results
+    out: Path = options.out or results / "report.html"
+    data = Report(results, out.parent, asked_question(options)).data()
+    blocks = [one["block"] for one in data["comparisons"] if one["block"]]
+    check_baseline(options, (method["name"] for block in blocks for method in block["methods"]))
     if not data["comparisons"] and not data["left_out"]:
         raise UserError(f"{results}: holds no run; `python -m harness.run --results {results}` makes one")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -82,14 +91,13 @@ def _parser() -> OneLineParser:
         "--tensorboard", metavar="DIR", type=Path, help="write event files there instead; needs the extra `tensorboard`"
     )
     add("--port", type=_port, metavar="N", help=f"where --serve listens (default: {PORT}; 0: any that is free)")
+    add_question(parser)
     return parser
 
 
 def _port(text: str) -> int:
-    from argparse import ArgumentTypeError
-
     if not text.isdecimal() or int(text) > 65535:
-        raise ArgumentTypeError(f"expected a port from 0 to 65535, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a port from 0 to 65535, got {text!r}")
     return int(text)
 
 

@@ -118,7 +118,7 @@ function testParts(block, comparison, metric) {
   if (!tests.length) return [element("h3", {}, "Tests"), element("p", {}, `No test: ${whyNone}.`)];
   const table = element("table");
   const name = (method) => (comparison.methods.find((one) => one.name === method) || { label: method }).label;
-  fillTable(table, block.tests_heading, ["", "difference", "Cliff's delta", "95 %", "U", "p", "p (Holm)", ""],
+  fillTable(table, block.tests_heading, ["first − second", "difference", "Cliff's delta", "95 %", "U", "p", "p (Holm)", "at .05"],
     tests.map((test) => [
       `${name(test.first)} − ${name(test.second)}`,
       (test.difference >= 0 ? "+" : "") + measured(test.difference, metric),

@@ -38,6 +38,20 @@ def test_the_page_is_no_run_the_next_time(tmp_path: Path) -> None:
     assert '"left_out":[]' in (tmp_path / "report.html").read_text()
 
 
+def test_statistics_answer_the_question_asked(tmp_path: Path) -> None:
+    write_runs(tmp_path, ["darts", "gdas", "nasp"], [1], seeds=3, epochs=4)
+    main([str(tmp_path), "--metric", "anytime_error", "--baseline", "nasp", "--epochs", "2"])
+    text = (tmp_path / "report.html").read_text().partition('id="data">')[2].partition("</script>")[0]
+    data = json.loads(text)
+    assert data["metric"] == "anytime_error"
+    block = data["comparisons"][0]["block"]
+    assert [(test["first"], test["second"]) for test in block["family"]["tests"]] == [
+        ("darts", "nasp"),
+        ("gdas", "nasp"),
+    ]
+    assert {method["epochs"] for method in block["methods"]} == {2}
+
+
 def test_a_folder_without_any_run_that_counts_is_shown_with_the_reasons(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -55,6 +69,8 @@ def test_a_folder_without_any_run_that_counts_is_shown_with_the_reasons(
         (["{results}/empty"], "{results}/empty: holds no run; `python -m harness.run --results {results}/empty`"),
         ([], "the following arguments are required: RESULTS"),
         (["{results}", "--out", "{results}/file/page.html"], "File exists"),
+        (["{results}", "--metric", "accuracy"], "--metric: expected list or one of final_error, "),
+        (["{results}", "--baseline", "enas"], "--baseline: expected one of darts, got 'enas'"),
         (["{results}", "--port", "80"], "--port goes with --serve"),
         (["{results}", "--serve", "--port", "-1"], "argument --port: expected a port from 0 to 65535, got '-1'"),
         (["{results}", "--serve", "--port", "65536"], "argument --port: expected a port from 0 to 65535, got '65536'"),
