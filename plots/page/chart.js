@@ -66,8 +66,8 @@ class Chart {
     const tables = bands.flatMap((band) => [[band.x, clipped(band.low)], [band.x, clipped(band.high)]]);
     tables.push(...curves.map((curve) => [curve.x, curve.y]));
     const invisible = { width: 0, stroke: "transparent", points: { show: false }, spanGaps: true };
-    const series = [{}, ...bands.flatMap(() => [invisible, invisible]), ...curves.map((curve) => ({
-      stroke: faded(curve.colour, curve.alpha),
+    const series = [{}, ...bands.flatMap(() => [invisible, invisible]), ...curves.map((curve, at) => ({
+      stroke: () => faded(curve.colour, this.chosen && this.chosen.at === at ? 1 : curve.alpha),
       width: curve.width * ratio,
       dash: curve.dashes.map((dash) => dash * curve.width * ratio),
       spanGaps: curve.join,
@@ -133,8 +133,12 @@ class Chart {
   choose(at, point) {
     const curve = this.curves[at];
     const refocus = !this.chosen || this.chosen.at !== at;
+    if (refocus && this.chosen) this.emphasise(this.chosen.at, false);
     this.chosen = { at, point, name: curve.name, epoch: curve.epochs[point] };
-    if (refocus) this.plot.setSeries(this.firstCurve + at, { focus: true });
+    if (refocus) {
+      this.emphasise(at, true);
+      this.plot.setSeries(this.firstCurve + at, { focus: true });
+    }
     const left = this.plot.valToPos(curve.x[point], "x"), top = this.plot.valToPos(curve.y[point], "y");
     const text = this.specification.describe(curve, point);
     this.readout.textContent = text;
@@ -151,11 +155,18 @@ class Chart {
 
   clear() {
     if (!this.chosen) return;
+    if (this.plot) this.emphasise(this.chosen.at, false);
     this.chosen = null;
     this.readout.textContent = "";
     if (!this.plot) return;
     this.dot.hidden = this.tip.hidden = true;
     this.plot.setSeries(null, { focus: true });
+  }
+
+  /** A single seed's line is thin and faint; while it is read it is as strong as a mean. */
+  emphasise(at, strong) {
+    const { width } = this.curves[at];
+    this.plot.series[this.firstCurve + at].width = this.specification.ratio * (strong ? Math.max(2, width) : width);
   }
 
   /** After a rebuild: the point that was chosen, where its curve is still drawn. */

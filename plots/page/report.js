@@ -159,7 +159,7 @@ function specification(label, quantity, parts) {
     log: false, height: 320, bands: [], notes: [], empty: "No method is shown.", ratio: printing.now ? 2 : 1,
     ink: { muted: style.getPropertyValue("--muted").trim(), line: style.getPropertyValue("--line").trim() },
     describe: (curve, point) => {
-      const at = chosen("x") === "seconds" ? `epoch ${curve.epochs[point]} (${short(curve.x[point])} s)` : `epoch ${curve.epochs[point]}`;
+      const at = chosen("x") === "seconds" ? `epoch ${curve.epochs[point]} (${curve.x[point].toFixed(1)} s)` : `epoch ${curve.epochs[point]}`;
       const ours = data.quantities[curve.quantity];
       return `${curve.name}, ${at}: ${ours.is_error ? `${curve.y[point].toFixed(2)} %` : short(curve.y[point])}`;
     },

@@ -226,12 +226,17 @@ def test_hovering_a_seed_names_it_and_its_value(study: Path, open_page: Open, ax
     epoch = 1 + int(np.argmax(np.abs(np.array(list(errors.values())) - ours).min(axis=0)[1:]))
     page.locator("#anytime").scroll_into_view_if_needed()
     page.mouse.move(*place(page, "anytime", "DARTS, seed 1", epoch))
-    where = f"epoch {epoch}" + (f" ({epoch} s)" if axis == "seconds" else "")
+    where = f"epoch {epoch}" + (f" ({epoch}.0 s)" if axis == "seconds" else "")
     expected = f"DARTS, seed 1, {where}: {100 * ours[epoch]:.2f} %"
     assert page.locator("#anytime .tip").inner_text() == expected
     assert page.locator("#anytime .readout").inner_text() == expected
+    strong = inked(page, "anytime", VERMILION)
     page.mouse.move(5, 5)
     assert page.locator("#anytime .tip").is_hidden()
+    page.get_by_label("bands").uncheck()
+    page.get_by_role("button", name="DARTS, n=3", exact=True).click()
+    assert inked(page, "anytime", VERMILION) == 0
+    assert strong > 20, "the seed's own line stood out, at full strength"
 
 
 def test_a_chart_is_read_by_keyboard(study: Path, open_page: Open) -> None:
