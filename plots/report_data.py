@@ -8,12 +8,9 @@ included; statistics are of finished ones.
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import json
 import math
 import os
-import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -29,7 +26,8 @@ from plots.findings import Block, Judgement, Overall
 from plots.judgement_files import plain
 from plots.judgement_text import power_text, ranks_text, tests_heading
 from plots.measures import MEASURES, Measure, curve
-from plots.records import Array, Comparison, Method, Run, counted, summarise
+from plots.records import Array, Comparison, Method, Run, summarise
+from plots.report_conditions import environments_of, settings_of
 from plots.survey import Survey
 
 FORMAT = 1
@@ -65,7 +63,7 @@ def report_data(results: Path, found: Survey, judgement: Judgement, base: Path) 
         "overall": [_overall(one) for one in judgement.overall],
         "left_out": [{"path": str(one.path), "reason": one.reason} for one in judgement.left_out],
         "drawing": _drawing(),
-        "environments": _environments(
+        "environments": environments_of(
             run for one in found.comparisons for method in one.methods for run in method.runs
         ),
     }
@@ -122,7 +120,7 @@ def _comparison(comparison: Comparison, block: Block | None, metric: Measure, ba
         "methods": [_method(method, cells, base) for method in ordered],
         "cells": cells.known,
         "operations": cells.operations,
-        "settings": _settings(configs),
+        "settings": settings_of(configs),
         "block": None if block is None else _block(block, metric),
     }
 
@@ -245,67 +243,6 @@ def _block(block: Block, metric: Measure) -> Data:
 def _overall(overall: Overall) -> Data:
     seeds = {space: numbers(its) for space, its in overall.seeds.items()}
     return {**dataclasses.asdict(overall), "seeds_text": seeds, "ranks_text": ranks_text(overall)}
-
-
-def _settings(configs: Mapping[str, Data]) -> Data:
-    """Settings by dotted name: those that all methods share, and those in which they differ, by method."""
-    by_method = {name: dict(_flat(config.get("settings") or {})) for name, config in configs.items()}
-    shared: dict[str, str] = {}
-    differing: dict[str, dict[str, str]] = {}
-    for setting in sorted(set(itertools.chain.from_iterable(by_method.values()))):
-        values = {name: its[setting] for name, its in by_method.items() if setting in its}
-        if len(set(values.values())) == 1:
-            shared[setting] = next(iter(values.values()))
-        else:
-            differing[setting] = values
-    return {"shared": shared, "differing": differing}
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", json.dumps(value)
-
-
-def _environments(runs: Iterable[Run]) -> list[Data]:
-    """Distinct environments that searches were started in, with how many runs and which commands; most runs first."""
-    found: dict[str, Data] = {}
-    for run in runs:
-        for start in _starts(run):
-            facts = {key: _fact(value) for key, value in start.items() if key not in ("started", "command")}
-            entry = found.setdefault(json.dumps(facts), {"facts": facts, "runs": set(), "commands": {}, "started": []})
-            entry["runs"].add(run.path)
-            entry["commands"][_command(start.get("command"))] = None
-            entry["started"].append(str(start.get("started") or ""))
-    ordered = sorted(found.values(), key=lambda entry: -len(entry["runs"]))
-    return [
-        {
-            "facts": entry["facts"],
-            "runs": counted(len(entry["runs"]), "run"),
-            "commands": [command for command in entry["commands"] if command],
-            "first": min(entry["started"]),
-            "last": max(entry["started"]),
-        }
-        for entry in ordered
-    ]
-
-
-def _starts(run: Run) -> list[Data]:
-    try:
-        starts = RunFolder(run.path).environment().get("starts")
-    except (OSError, RunFolderError):
-        return []
-    return [start for start in starts if isinstance(start, dict)] if isinstance(starts, list) else []
-
-
-def _fact(value: object) -> str:
-    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
-
-
-def _command(words: object) -> str:
-    return shlex.join(map(str, words)) if isinstance(words, list) else ""
 
 
 def _config(run: Run) -> Data:

@@ -19,7 +19,16 @@ from importlib import resources
 from typing import Any
 
 STYLES = ("uplot/uPlot.min.css", "report.css")
-SCRIPTS = ("uplot/uPlot.iife.min.js", "elements.js", "cell.js", "chart.js", "tables.js", "report.js")
+SCRIPTS = (
+    "uplot/uPlot.iife.min.js",
+    "elements.js",
+    "cell.js",
+    "chart.js",
+    "tables.js",
+    "curves.js",
+    "derived_cell.js",
+    "report.js",
+)
 
 
 def page(data: dict[str, Any], live: bool = False) -> bytes:

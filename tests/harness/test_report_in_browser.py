@@ -33,6 +33,7 @@ from tests.report_runs import (
 )
 from tests.synthetic_runs import PAPERS_METHODS, write_runs
 
+ROOT = Path(__file__).parents[2]
 VERMILION = (213, 94, 0)  # DARTS
 OPEN_SECONDS = 3
 
@@ -153,6 +154,17 @@ def test_the_page_asks_for_nothing_and_complains_of_nothing(study: Path, open_pa
     opened.page.mouse.wheel(0, 20000)
     opened.page.wait_for_timeout(200)
     assert opened.requests == [url(study)]
+    assert opened.complaints == []
+
+
+@pytest.mark.parametrize("name", ["cast", "demo"])
+def test_published_runs_are_shown(name: str, tmp_path: Path, open_page: Open) -> None:
+    results = ROOT / "results" / "published" / name
+    main([str(results), "--out", str(tmp_path / "report.html")])
+    opened = open_page(url(tmp_path))
+    assert opened.page.locator("#raw-table tbody tr").count() == len(list(results.rglob("epochs.jsonl")))
+    assert opened.page.locator("#warnings .warning").count() == 2, "a stand-in table, and a small network"
+    assert inked(opened.page, "anytime", VERMILION) > 20
     assert opened.complaints == []
 
 
