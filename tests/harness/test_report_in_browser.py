@@ -36,6 +36,7 @@ from tests.synthetic_runs import PAPERS_METHODS, write_runs
 ROOT = Path(__file__).parents[2]
 VERMILION = (213, 94, 0)  # DARTS
 OPEN_SECONDS = 3
+PAPER_PIXELS = 688  # A4 within its margins
 
 
 @dataclass
@@ -437,6 +438,8 @@ def test_paper_gets_ink_on_white_without_controls_and_sharp_charts(study: Path, 
     sharper = page.locator("#anytime canvas").evaluate("canvas => canvas.width / canvas.getBoundingClientRect().width")
     assert sharper == pytest.approx(2 * across, rel=0.05)
     assert page.locator("#meanings").is_visible()
+    page.set_viewport_size({"width": PAPER_PIXELS, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth") == PAPER_PIXELS, "no table is cut"
     page.emulate_media(media="screen", color_scheme="dark")
     page.wait_for_timeout(300)
     assert ground(page) != "rgb(255, 255, 255)"
