@@ -99,7 +99,7 @@ def _of_few_seeds(methods: Sequence[MethodSummary], metric: str) -> Iterator[str
 def _of_seconds(methods: Sequence[Method], budget: float) -> str:
     if math.isnan(budget):
         return "No figures over seconds: not every run recorded its seconds of training."
-    machines = sorted({_machine(run.path) for method in methods for run in method.runs})
+    machines = sorted({machine(run.path) for method in methods for run in method.runs})
     where = f"on {machines[0]}" if len(machines) == 1 else f"on machines that differ ({'; '.join(machines)})"
     return (
         f"Seconds are of training alone, by the clock, {where}; searches side by side slow each other. "
@@ -107,7 +107,7 @@ def _of_seconds(methods: Sequence[Method], budget: float) -> str:
     )
 
 
-def _machine(path: Path) -> str:
+def machine(path: Path) -> str:
     """Device or processor of every start of a run, in words."""
     try:
         starts = RunFolder(path).environment().get("starts")

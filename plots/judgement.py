@@ -44,7 +44,7 @@ DIFFERENCES = (1.0, 1.5, 2.0)
 
 def judge(found: Survey, question: Question) -> Judgement:
     """Everything that the runs show about a question."""
-    counting = found.keep(lambda run: _reason_against(run, question.epochs))
+    counting = found.keep(lambda run: reason_against(run, question.epochs))
     blocks = tuple(_block(comparison, question) for comparison in counting.comparisons)
     grouped: dict[tuple[str, str, str], list[Block]] = {}
     for block in blocks:
@@ -118,7 +118,7 @@ def detection(n: tuple[int, int], alpha: float) -> Detection:
     return Detection(n, alpha, missed, found_difference(low, high, alpha))
 
 
-def _reason_against(run: Run, epochs: int | None) -> str | None:
+def reason_against(run: Run, epochs: int | None) -> str | None:
     """Why a run does not count, None if it does."""
     last = int(run.lines[-1]["epoch"]) if run.lines else 0
     if epochs is None:

@@ -85,16 +85,16 @@ def tests_csv(judgement: Judgement) -> str:
 def json_text(judgement: Judgement) -> str:
     """Everything, with the value of each seed and what each measure means."""
     meanings = {name: measure.meaning for name, measure in MEASURES.items()}
-    content = {"format": FORMAT, "measures": meanings, **_plain(dataclasses.asdict(judgement))}
+    content = {"format": FORMAT, "measures": meanings, **plain(dataclasses.asdict(judgement))}
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """What JSON can carry: no NaN or infinity, text for paths and keys."""
     if isinstance(value, dict):
-        return {str(key): _plain(its) for key, its in value.items()}
+        return {str(key): plain(its) for key, its in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return str(value) if isinstance(value, Path) else value

@@ -101,9 +101,7 @@ def _tests(family: Family, metric: Measure, spread: float) -> Iterator[str]:
     if not family.tests:
         yield f"No test: {family.why_none}."
         return
-    whom = f"each method against {family.tests[0].second}" if family.kind == BASELINE else "all pairs"
-    family_of = f"Holm over this family of {counted(len(family.tests), 'test')}"
-    yield f"{metric.label}, {whom}: exact Mann-Whitney, two-sided, {family_of}"
+    yield tests_heading(family, metric)
     rows = [["", "difference", "Cliff's delta", INTERVAL, "U", "p", "p (Holm)", ""]]
     for test in family.tests:
         sign = "+" if test.difference >= 0 else ""
@@ -112,12 +110,21 @@ def _tests(family: Family, metric: Measure, spread: float) -> Iterator[str]:
         rows[-1] += ["significant" if test.significant else "not significant"]
     yield from _columns(rows)
     yield "Below 0: the first is lower, which is better."
-    if family.alone is not None and family.together is not None:
-        yield from _wrapped(_power(len(family.tests), family.alone, family.together, metric, spread))
+    yield from _wrapped(power_text(family, metric, spread))
 
 
-def _power(tests: int, alone: Detection, together: Detection, metric: Measure, spread: float) -> str:
-    """The line that says what so many seeds can and cannot detect."""
+def tests_heading(family: Family, metric: Measure) -> str:
+    """What was tested, and which tests were adjusted together; there must be one."""
+    whom = f"each method against {family.tests[0].second}" if family.kind == BASELINE else "all pairs"
+    family_of = f"Holm over this family of {counted(len(family.tests), 'test')}"
+    return f"{metric.label}, {whom}: exact Mann-Whitney, two-sided, {family_of}"
+
+
+def power_text(family: Family, metric: Measure, spread: float) -> str:
+    """What so many seeds can and cannot detect; empty without a test."""
+    tests, alone, together = len(family.tests), family.alone, family.together
+    if alone is None or together is None:
+        return ""
     of_normal, *others = [f"{size:g} in {100 * share:.0f} %" for size, share in alone.missed.items()]
     text = (
         f"{alone.n[0]} seeds against {alone.n[1]}, one test alone, miss a difference of "
@@ -153,12 +160,12 @@ def _overall(overall: Overall, metric: Measure) -> Iterator[str]:
             rows[-1] += [("~" if overall.approximate else "") + metric.shown(means[name].value)]
             rows[-1] += [_interval(means[name], metric.shown)]
     yield from _columns(rows)
-    yield from _wrapped(_ranks_text(overall))
+    yield from _wrapped(ranks_text(overall))
     yield ""
     yield from _bullets(overall.caveats)
 
 
-def _ranks_text(overall: Overall) -> str:
+def ranks_text(overall: Overall) -> str:
     """Over what the ranks are, and which methods they tell apart; empty without ranks."""
     ranks = overall.ranks
     if ranks is None:

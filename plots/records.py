@@ -311,7 +311,7 @@ def _compare(bench: str, space: int, entries: list[tuple[RunFolder, dict[str, An
         scale=expected.get("scale") or "",
         methods=tuple(_method(name, by_method[name]) for name in sorted(by_method)),
         optimum=_optimum([config for _, config in entries]),
-        random_search=max((_random_search(config) for _, config in entries), key=len),
+        random_search=max((random_search(config) for _, config in entries), key=len),
         table_sha256=table_sha256(expected),
     )
 
@@ -364,9 +364,12 @@ def _optimum(configs: Sequence[dict[str, Any]]) -> float | None:
     return next((error for error in recorded if error is not None), None)
 
 
-def _random_search(config: dict[str, Any]) -> tuple[float, ...]:
-    recorded = ((config.get("table") or {}).get("random_search") or {}).get("test_error") or ()
-    return tuple(map(float, recorded))
+def random_search(config: dict[str, Any]) -> tuple[float, ...]:
+    """What random search expects after 1, 2, ... draws, where the run recorded it: `table.random_search.test_error`."""
+    recorded = (config.get("table") or {}).get("random_search")
+    errors = recorded.get("test_error") if isinstance(recorded, dict) else None
+    numbers = [as_number(error) for error in errors] if isinstance(errors, list) else []
+    return () if None in numbers else tuple(number for number in numbers if number is not None)
 
 
 def table_label(config: dict[str, Any]) -> str:

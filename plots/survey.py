@@ -28,6 +28,7 @@ from plots.records import (
     method_name,
     optimum,
     outermost,
+    random_search,
     read_run,
     table_identity,
     table_label,
@@ -79,7 +80,9 @@ class Survey:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class Entry:
+    """A run and its `config.json`."""
+
     run: Run
     config: dict[str, Any]
 
@@ -95,21 +98,26 @@ class _Entry:
         return self.config["epochs"], json.dumps(self.config.get("settings"), sort_keys=True)
 
 
-def survey(results: Path) -> Survey:
+def survey(results: Path, read: Callable[[RunFolder], Entry] | None = None) -> Survey:
     """Read every run at or below a folder.
 
     A results folder inside the one given is another collection: it counts only where the outer one holds no run itself.
     Of seeds of one method that differ in settings or epochs, the largest group that agrees counts.
 
+    Args:
+        results: the folder.
+        read: reads one run as `read_entry` does, which is the default; another may remember what did not change.
+
     Raises:
         RunFolderError: the folder does not exist.
     """
+    read = read or read_entry
     folders, foreign = find_folders(results)
     left_out = [LeftOut(path, "holds no run") for path in foreign]
-    entries: list[_Entry] = []
+    entries: list[Entry] = []
     for folder in folders:
         try:
-            entries.append(_read(folder))
+            entries.append(read(folder))
         except (RunFolderError, UserError) as error:
             left_out.append(LeftOut(folder.path, str(error).removeprefix(str(folder.path)).lstrip(":/ ")))
         except OSError as error:
@@ -117,7 +125,7 @@ def survey(results: Path) -> Survey:
     own, inner = outermost(results, [RunFolder(entry.run.path) for entry in entries])
     left_out += [LeftOut(path, INNER) for path in inner]
     kept = {folder.path for folder in own}
-    grouped: dict[tuple[str, int, str, str], list[_Entry]] = {}
+    grouped: dict[tuple[str, int, str, str], list[Entry]] = {}
     for entry in entries:
         if entry.run.path in kept:
             grouped.setdefault(entry.key, []).append(entry)
@@ -125,7 +133,14 @@ def survey(results: Path) -> Survey:
     return Survey(tuple(comparisons), _in_order(left_out))
 
 
-def _read(folder: RunFolder) -> _Entry:
+def read_entry(folder: RunFolder) -> Entry:
+    """One run with its configuration.
+
+    Raises:
+        RunFolderError: it is torn, or holds what no search records.
+        UserError: its lines are of another table or scale than its configuration.
+        OSError: a file cannot be read.
+    """
     config = folder.config()
     check_config(folder, config)
     run = read_run(folder, config)
@@ -133,12 +148,12 @@ def _read(folder: RunFolder) -> _Entry:
         values = run.values(key)
         for epoch in np.flatnonzero((values < 0) | (values > 1)):
             raise RunFolderError(f"{folder.path}: epoch {epoch}: expected {key} from 0 to 1, got {values[epoch]}")
-    return _Entry(run, config)
+    return Entry(run, config)
 
 
-def _compare(entries: list[_Entry], left_out: list[LeftOut]) -> Comparison:
+def _compare(entries: list[Entry], left_out: list[LeftOut]) -> Comparison:
     bench, space, _, scale = entries[0].key
-    by_method: dict[str, list[_Entry]] = {}
+    by_method: dict[str, list[Entry]] = {}
     for entry in entries:
         by_method.setdefault(method_name(entry.config), []).append(entry)
     optima = {optimum(entry.config) for entry in entries} - {None}
@@ -149,13 +164,14 @@ def _compare(entries: list[_Entry], left_out: list[LeftOut]) -> Comparison:
         scale=scale,
         methods=tuple(_method(name, by_method[name], left_out) for name in sorted(by_method)),
         optimum=optima.pop() if len(optima) == 1 else None,
+        random_search=max((random_search(entry.config) for entry in entries), key=len),
         table_sha256=table_sha256(entries[0].config),
     )
 
 
-def _method(name: str, entries: list[_Entry], left_out: list[LeftOut]) -> Method:
+def _method(name: str, entries: list[Entry], left_out: list[LeftOut]) -> Method:
     """The largest group of seeds that agree on settings and epochs; of two as large, the one of more epochs."""
-    groups: dict[tuple[int, str], list[_Entry]] = {}
+    groups: dict[tuple[int, str], list[Entry]] = {}
     for entry in entries:
         groups.setdefault(entry.conditions, []).append(entry)
     chosen = max(groups.values(), key=lambda group: (len(group), group[0].config["epochs"]))
@@ -165,7 +181,7 @@ def _method(name: str, entries: list[_Entry], left_out: list[LeftOut]) -> Method
     return Method(name, chosen[0].config["epochs"], tuple(_distinct_seeds(chosen, left_out)))
 
 
-def _distinct_seeds(entries: list[_Entry], left_out: list[LeftOut]) -> Iterator[Run]:
+def _distinct_seeds(entries: list[Entry], left_out: list[LeftOut]) -> Iterator[Run]:
     """One run for each seed, the one in the folder that is named for it first."""
     seen: dict[int, Run] = {}
     for run in sorted((entry.run for entry in entries), key=lambda run: (run.path.name != f"seed{run.seed}", run.path)):
@@ -176,7 +192,7 @@ def _distinct_seeds(entries: list[_Entry], left_out: list[LeftOut]) -> Iterator[
     return (seen[seed] for seed in sorted(seen))
 
 
-def _odds(name: str, kept: _Entry, other: _Entry) -> str:
+def _odds(name: str, kept: Entry, other: Entry) -> str:
     """In what a seed differs from those that count."""
     if kept.config["epochs"] != other.config["epochs"]:
         asked = counted(other.config["epochs"], "epoch")

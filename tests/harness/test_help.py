@@ -10,6 +10,7 @@ import pytest
 COMMANDS = {
     "run": ({"torch"}, ["--optimizer"]),
     "compare": ({"matplotlib", "scipy", "torch", "numpy"}, ["RESULTS", "--baseline"]),
+    "report": ({"matplotlib", "scipy", "torch", "numpy", "tensorboard"}, ["RESULTS", "--serve", "--tensorboard"]),
     "plot": ({"matplotlib", "seaborn", "torch", "numpy"}, ["RESULTS"]),
     "prepare": ({"torch", "torchvision", "tensorflow"}, ["--nasbench"]),
     "crosscheck": ({"torch", "tensorflow", "numpy"}, ["FILE", "--cells"]),
