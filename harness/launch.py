@@ -482,7 +482,7 @@ def _environment(seed: _Seed, method: Method) -> dict[str, Any]:
         "torch": torch.__version__,
         "numpy": numpy.__version__,
         "platform": platform.platform(),
-        "cpu": _processor(),
+        "cpu": processor(),
         "cpus": os.cpu_count(),
         "device": torch.cuda.get_device_name() if seed.device == "cuda" else "cpu",
         "cuda": torch.version.cuda if seed.device == "cuda" else None,
@@ -517,7 +517,7 @@ def _plugin_source(method: Method) -> dict[str, str] | None:
     return {"file": module.__file__, "sha256": hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest()}
 
 
-def _processor() -> str:
+def processor() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
