@@ -29,7 +29,7 @@ class Published:
     def __init__(self, checkout: str, batch_size: int) -> None:
         _prepare(checkout)
         from attacker.perturb import Linf_PGD_alpha  # type: ignore[import-not-found]
-        from nasbench_analysis.search_spaces.search_space_1 import SearchSpace1  # type: ignore[import-not-found]
+        from nasbench_analysis.search_spaces.search_space_1 import SearchSpace1
         from optimizers.analyze import Analyzer  # type: ignore[import-not-found]
         from optimizers.darts.architect import Architect  # type: ignore[import-not-found]
         from optimizers.darts.model_search import Network  # type: ignore[import-not-found]

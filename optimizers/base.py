@@ -256,14 +256,7 @@ class Optimizer:
         so that batch norm folds into the convolutions and the stem is computed once. Every operation is evaluated: the
         attack asks what a coefficient of zero would do if it were not.
         """
-        folded = self.supernet.fold(self.weights)
-        with torch.no_grad():
-            stem = self.supernet.stem(folded, training.images)
-
-        def loss(mixture: Mixture) -> Tensor:
-            return F.cross_entropy(self.supernet.after_stem(folded, mixture, stem), training.labels)
-
-        return loss
+        return self.supernet.loss_of_mixture(self.supernet.fold(self.weights), training.images, training.labels)
 
     def evaluation_weights(self, batch: Batch, refresh: bool) -> FoldedWeights:
         """Weights for `evaluate`, with batch norm's statistics folded in.

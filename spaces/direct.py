@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from threading import Barrier
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,26 @@ class DirectSupernet(Supernet):
     Passes that skip operations or drop paths, are to be differentiated twice or have partial channels are the parent's.
     """
 
+    def loss_of_mixture(self, weights: FoldedWeights, images: Tensor, labels: Tensor) -> Callable[[Mixture], Tensor]:
+        """As the parent's; each thread takes a part of the batch.
+
+        At stored statistics images do not know of each other, and two threads that go through the network on a half
+        each are faster than two that share every operation.
+        """
+        threads = torch.get_num_threads()
+        if threads == 1 or len(labels) < threads:
+            return super().loss_of_mixture(weights, images, labels)
+        pool = _pool(threads)
+        parts = list(zip(images.chunk(threads), labels.chunk(threads), strict=True))
+        losses = list(pool.map(lambda part: super(DirectSupernet, self).loss_of_mixture(weights, *part), parts))
+        shares = [len(part) / len(labels) for _, part in parts]
+
+        def loss(mixture: Mixture) -> Tensor:
+            found: Tensor = _InParts.apply(pool, losses, shares, torch.is_grad_enabled(), *mixture.rows)
+            return found
+
+        return loss
+
     def _layers(
         self, weights: Weights | FoldedWeights, training: bool, update_statistics: bool, plain: bool
     ) -> SupernetLayers:
@@ -38,29 +58,25 @@ class DirectSupernet(Supernet):
     def _cell(
         self,
         layers: SupernetLayers,
-        name: str,
+        index: int,
         mixture: Mixture,
         counting: Sequence[Sequence[int]],
-        projections: Tensor,
+        state: Tensor,
         path_factors: Tensor | None,
     ) -> Tensor:
         fits = self.config.partial_channels == 1 and all(len(operations) == 3 for operations in counting)
         if not (isinstance(layers, _DirectLayers) and fits and path_factors is None):
-            return super()._cell(layers, name, mixture, counting, projections, path_factors)
-        convolutions = [
-            layers.convolution(f"{name}.block{block}.{kind}")
-            for block in range(self.space.blocks)
-            for kind in CONVOLUTIONS.values()
+            return super()._cell(layers, index, mixture, counting, state, path_factors)
+        names = [
+            f"cell{index}.block{block}.{kind}" for block in range(self.space.blocks) for kind in CONVOLUTIONS.values()
         ]
+        names += [f"cell{index}.projections"] if index else []
+        convolutions = [layers.convolution(name) for name in names]
         tensors = [tensor for one in convolutions for tensor in (one.kernel, one.scale, one.shift)]
-        arguments = [projections, *mixture.rows, *tensors]
+        arguments = [state, *mixture.rows, *tensors]
         differentiable = torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in arguments)
-        # At stored statistics images do not know of each other, and two threads on a half each are faster than both on
-        # every operation in turn.
-        folded = isinstance(layers.weights, FoldedWeights)
-        parts = min(torch.get_num_threads(), len(projections)) if folded else 1
         choosing = tuple(self.space.choosing_nodes)
-        plan = _Plan(self.space.blocks, choosing, layers.training, convolutions, differentiable, parts)
+        plan = _Plan(self.space.blocks, choosing, layers.training, convolutions, differentiable)
         found: Tensor = _Cell.apply(plan, *arguments)
         return found
 
@@ -116,37 +132,55 @@ class _Convolution:
         return _Activation(found, mean, deviation, out.relu_())
 
     def backward(
-        self, gradient: Tensor, factor: float, state: Tensor, activation: _Activation, training: bool, wanted: _Wanted
-    ) -> tuple[Tensor, list[Tensor | None]]:
-        """From the gradient of `factor` times its activation, that of its input and of kernel, scale and shift.
+        self, masked: Tensor, factor: float, activation: _Activation, training: bool, weights: bool
+    ) -> _Behind:
+        """From the gradient of `factor` times an activation, that of the convolution's map.
 
-        The factor multiplies a small tensor, batch norm's scale or the kernel, rather than a map.
+        The factor multiplies batch norm's scale or the kernel rather than a map.
+
+        Args:
+            masked: the gradient, zero where the ReLU was.
+            activation: what the call gave.
+            training: whether batch norm took the batch's statistics.
+            weights: whether the gradients of scale and shift are wanted.
         """
-        masked = torch.ops.aten.threshold_backward(gradient, activation.out, 0)
-        kernel, to_scale, to_shift = self.kernel.detach(), None, None
+        kernel = self.kernel.detach()
         if self.scale is None:
-            kernel = kernel * factor
-        else:
-            masked, to_scale, to_shift = torch.ops.aten.native_batch_norm_backward(
-                masked,
-                activation.found,
-                self.scale.detach() * factor,
-                self.mean,
-                self.variance,
-                activation.mean,
-                activation.deviation,
-                training,
-                BATCHNORM_EPSILON,
-                [True, wanted.weights, wanted.weights],
-            )
-            if wanted.weights:
-                to_scale, to_shift = to_scale.mul_(factor), to_shift.mul_(factor)
-        padding = kernel.shape[-1] // 2
+            return _Behind(masked, kernel if factor == 1 else kernel * factor, None, None)
+        masked, to_scale, to_shift = torch.ops.aten.native_batch_norm_backward(
+            masked,
+            activation.found,
+            self.scale.detach() * factor,
+            self.mean,
+            self.variance,
+            activation.mean,
+            activation.deviation,
+            training,
+            BATCHNORM_EPSILON,
+            [True, weights, weights],
+        )
+        if weights:
+            to_scale, to_shift = to_scale.mul_(factor), to_shift.mul_(factor)
+        return _Behind(masked, kernel, to_scale, to_shift)
+
+
+@dataclass
+class _Behind:
+    """The gradient of a convolution's map, the kernel to take it on through, and the gradients of scale and shift."""
+
+    gradient: Tensor
+    kernel: Tensor
+    to_scale: Tensor | None
+    to_shift: Tensor | None
+
+    def through(self, state: Tensor, weights: bool, wanted: bool = True) -> tuple[Tensor, Tensor]:
+        """The gradients of what enters the convolution, if wanted, and of its kernel, if those of weights are."""
+        padding = self.kernel.shape[-1] // 2
         to_state, to_kernel, _ = torch.ops.aten.convolution_backward(
-            masked, state, kernel, None, [1, 1], [padding, padding], [1, 1], False, [0, 0], 1,
-            [True, wanted.weights, False],
+            self.gradient, state, self.kernel, None, [1, 1], [padding, padding], [1, 1], False, [0, 0], 1,
+            [wanted, weights, False],
         )  # fmt: skip
-        return to_state, [to_kernel, to_scale, to_shift]
+        return to_state, to_kernel
 
 
 @dataclass
@@ -161,11 +195,39 @@ class _Activation:
 
 @dataclass
 class _Wanted:
-    """Which gradients a cell is asked for: those of its input's projections, of the mixture, of the weights."""
+    """Which gradients a cell is asked for: those of what enters it, of the mixture, of the weights."""
 
-    projections: bool
+    state: bool
     mixture: bool
     weights: bool
+
+
+@dataclass
+class _Plan:
+    """What a cell is, its tensors aside.
+
+    Attributes:
+        blocks: number of blocks.
+        choosing: nodes whose parents have coefficients.
+        training: whether batch norm takes the batch's statistics.
+        convolutions: 3x3 and 1x1 convolution of each block, in turn; then, but in the first cell, the projections.
+        differentiable: whether a gradient may be asked for.
+    """
+
+    blocks: int
+    choosing: tuple[int, ...]
+    training: bool
+    convolutions: list[_Convolution]
+    differentiable: bool
+
+    def of_block(self, block: int) -> list[_Convolution]:
+        """Both convolutions of a block."""
+        return self.convolutions[2 * block : 2 * block + 2]
+
+    @property
+    def projections(self) -> _Convolution | None:
+        """What makes the projections; the first cell is given them."""
+        return self.convolutions[-1] if len(self.convolutions) > 2 * self.blocks else None
 
 
 @dataclass
@@ -184,31 +246,6 @@ class _Rows:
 
 
 @dataclass
-class _Plan:
-    """What a cell is, its tensors aside.
-
-    Attributes:
-        blocks: number of blocks.
-        choosing: nodes whose parents have coefficients.
-        training: whether batch norm takes the batch's statistics.
-        convolutions: 3x3 and 1x1 convolution of each block, in turn.
-        differentiable: whether a gradient may be asked for.
-        parts: how many parts of the batch are computed at once, each by a thread of its own.
-    """
-
-    blocks: int
-    choosing: tuple[int, ...]
-    training: bool
-    convolutions: list[_Convolution]
-    differentiable: bool
-    parts: int
-
-    def of_block(self, block: int) -> list[_Convolution]:
-        """Both convolutions of a block."""
-        return self.convolutions[2 * block : 2 * block + 2]
-
-
-@dataclass
 class _Block:
     """What a block's gradient needs: its input, the pooled map and where it came from, both activations, its output."""
 
@@ -220,111 +257,202 @@ class _Block:
 
 
 class _Cell(torch.autograd.Function):
-    """A cell's output `[batch, n C, height, width]` from its input's projections `[batch, 2 n C, height, width]`."""
+    """A cell's output `[batch, n C, height, width]` from what enters it, or of the first from its projections."""
 
     @staticmethod
-    def forward(ctx: Any, plan: _Plan, projections: Tensor, *rest: Tensor) -> Tensor:
+    def forward(ctx: Any, plan: _Plan, state: Tensor, *rest: Tensor) -> Tensor:
         rows = _Rows.of(plan, rest)
-        through = projections.narrow(1, projections.shape[1] // 2, projections.shape[1] // 2)
-        out = torch.mul(through, rows.output[0])
-        pieces = zip(projections.chunk(plan.parts), out.chunk(plan.parts), strict=True)
-        saved = _in_parts([partial(_forwards, plan, rows, *piece) for piece in pieces])
+        made = plan.projections(state, plan.training) if plan.projections else _Activation(None, None, None, state)
+        half = made.out.shape[1] // 2
+        width = half // plan.blocks
+        out = torch.mul(made.out.narrow(1, half, half), rows.output[0])
+        saved: list[_Block] = []
+        for block, coefficients in enumerate(rows.operations):
+            own = made.out.narrow(1, block * width, width)
+            total = _weighted_sum([own, *(one.state for one in saved)], rows.inputs.get(block + 1))
+            pooled, places = _pooled(total, plan.differentiable)
+            activations = [convolution(total, plan.training) for convolution in plan.of_block(block)]
+            mixed = _weighted_sum([pooled, *(one.out for one in activations)], coefficients)
+            saved.append(_Block(total, pooled, places, activations, mixed))
+            out.narrow(1, block * width, width).add_(mixed, alpha=rows.output[block + 1])
         if plan.differentiable:
-            ctx.save_for_backward(projections)
-            ctx.plan, ctx.rows, ctx.saved, ctx.tensors = plan, rows, saved, len(rest) - len(plan.choosing) - 2
+            ctx.save_for_backward(state)
+            ctx.plan, ctx.rows, ctx.made, ctx.saved = plan, rows, made, saved
         return out
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        plan: _Plan = ctx.plan
-        (projections,) = ctx.saved_tensors
-        at = 4 + len(plan.choosing)
-        wanted = _Wanted(ctx.needs_input_grad[1], any(ctx.needs_input_grad[2:at]), any(ctx.needs_input_grad[at:]))
+        (state,) = ctx.saved_tensors
+        at = 4 + len(ctx.plan.choosing)
+        needed = ctx.needs_input_grad
+        wanted = _Wanted(needed[1], any(needed[2:at]), any(needed[at:]))
         gradient = gradient.contiguous(memory_format=torch.channels_last)
-        to_projections = torch.empty_like(projections) if wanted.projections else None
-        places = [None] * plan.parts if to_projections is None else to_projections.chunk(plan.parts)
-        pieces = zip(ctx.saved, projections.chunk(plan.parts), gradient.chunk(plan.parts), places, strict=True)
-        found = _in_parts([partial(_backwards, plan, ctx.rows, wanted, *piece) for piece in pieces])
-        summed = [None if parts[0] is None else sum(parts[1:], parts[0]) for parts in zip(*found, strict=True)]
-        return None, to_projections, *summed
+        return None, *_Backward(ctx.plan, ctx.rows, wanted, state, ctx.made, ctx.saved)(gradient)
 
 
-def _forwards(plan: _Plan, rows: _Rows, projections: Tensor, out: Tensor) -> list[_Block]:
-    """Add the weighted blocks to an output that has the weighted edge from the input; what a gradient needs."""
-    images, channels, *pixels = projections.shape
-    width = channels // (2 * plan.blocks)
-    shape = (images, width, *pixels)
-    saved: list[_Block] = []
-    for block, coefficients in enumerate(rows.operations):
-        own = projections.narrow(1, block * width, width)
-        total = _weighted_sum([own, *(one.state for one in saved)], rows.inputs.get(block + 1), shape)
-        pooled, places = _pooled(total, plan.differentiable)
-        activations = [convolution(total, plan.training) for convolution in plan.of_block(block)]
-        state = _weighted_sum([pooled, *(one.out for one in activations)], coefficients, shape)
-        saved.append(_Block(total, pooled, places, activations, state))
-        out.narrow(1, block * width, width).add_(state, alpha=rows.output[block + 1])
-    return saved
+class _Backward:
+    """The gradients of a cell.
+
+    Args:
+        plan: the cell.
+        rows: its coefficients.
+        wanted: what is asked for.
+        state: what entered it.
+        made: its projections.
+        saved: its blocks.
+    """
+
+    def __init__(
+        self, plan: _Plan, rows: _Rows, wanted: _Wanted, state: Tensor, made: _Activation, saved: list[_Block]
+    ) -> None:
+        self.plan, self.rows, self.wanted, self.state, self.made, self.saved = plan, rows, wanted, state, made, saved
+        self.width = made.out.shape[1] // (2 * plan.blocks)
+        # Something that is asked for lies before the projections.
+        self.before = wanted.state or (wanted.weights and plan.projections is not None)
+        self.to_projections = torch.empty_like(made.out) if self.before else None
+
+    def __call__(self, gradient: Tensor) -> list[Tensor | None]:
+        """Of what entered, of the mixture's tensors, and of all weights."""
+        plan, rows, width = self.plan, self.rows, self.width
+        parts = torch.split(gradient, width, dim=1)
+        states = [one.state for one in self.saved]
+        half = plan.blocks * width
+        pairs = [(gradient, self.made.out.narrow(1, half, half)), *zip(parts, states, strict=True)]
+        to_output = self._inner_products(pairs)
+        to_states = [torch.mul(part, share) for part, share in zip(parts, rows.output[1:], strict=True)]
+        to_operations: list[Tensor | None] = []
+        to_choices: list[Tensor | None] = []
+        to_tensors: list[Tensor | None] = []
+        self._to_projection(half, half, gradient, rows.output[0])
+        for block in reversed(range(plan.blocks)):
+            one, to_state = self.saved[block], to_states.pop()
+            terms = [one.pooled, *(activation.out for activation in one.activations)]
+            to_operations.insert(0, self._inner_products([(to_state, term) for term in terms]))
+            if not (block or self.before or self.wanted.weights):
+                to_tensors = [*[None] * 6, *to_tensors]
+                continue
+            to_total, of_block = self._block(block, one, to_state)
+            to_tensors = of_block + to_tensors
+            weights = rows.inputs.get(block + 1)
+            if weights is not None:
+                own = self.made.out.narrow(1, block * width, width)
+                to_choices.insert(0, self._inner_products([(to_total, term) for term in [own, *states[:block]]]))
+            own_weight, *below_weights = weights or [1.0] * (block + 1)
+            self._to_projection(block * width, width, to_total, own_weight)
+            for below, weight in zip(to_states, below_weights, strict=True):
+                below.add_(to_total, alpha=weight)
+        stacked = [row for row in to_operations if row is not None]
+        to_entered, of_projections = self._projections()
+        return [
+            to_entered,
+            torch.stack(stacked) if stacked else None,
+            to_output,
+            *to_choices,
+            *to_tensors,
+            *of_projections,
+        ]
+
+    def _block(self, block: int, one: _Block, to_state: Tensor) -> tuple[Tensor, list[Tensor | None]]:
+        """From the gradient of a block's output, that of its input and of the tensors of its convolutions."""
+        coefficients, weights = self.rows.operations[block], self.wanted.weights
+        wide, narrow = (
+            convolution.backward(
+                torch.ops.aten.threshold_backward(to_state, activation.out, 0),
+                factor,
+                activation,
+                self.plan.training,
+                weights,
+            )
+            for convolution, activation, factor in zip(
+                self.plan.of_block(block), one.activations, coefficients[1:], strict=True
+            )
+        )
+        to_total, to_wide = wide.through(one.total, weights)
+        # A 1x1 convolution is a product of matrices, which can add to what is there.
+        _, to_narrow = narrow.through(one.total, weights, wanted=False) if weights else (None, None)
+        pixels = to_total.permute(0, 2, 3, 1).view(-1, to_total.shape[1])
+        pixels.addmm_(
+            narrow.gradient.permute(0, 2, 3, 1).reshape(pixels.shape), narrow.kernel.view(pixels.shape[1], -1)
+        )
+        pooled = torch.ops.aten.max_pool2d_with_indices_backward(
+            to_state, one.total, [3, 3], [1, 1], [1, 1], [1, 1], False, one.places
+        )
+        to_total.add_(pooled, alpha=coefficients[0])
+        return to_total, [to_wide, wide.to_scale, wide.to_shift, to_narrow, narrow.to_scale, narrow.to_shift]
+
+    def _to_projection(self, start: int, length: int, gradient: Tensor, factor: float) -> None:
+        """Put the gradient of some channels of the projections where it belongs."""
+        if self.to_projections is not None:
+            torch.mul(gradient, factor, out=self.to_projections.narrow(1, start, length))
+
+    def _projections(self) -> tuple[Tensor | None, list[Tensor | None]]:
+        """The gradients of what entered, and of the projections' tensors."""
+        convolution = self.plan.projections
+        if convolution is None:
+            return self.to_projections, []
+        if self.to_projections is None:
+            return None, [None] * 3
+        # One pass over the whole map: over the channels of one block at a time it takes several times longer.
+        masked = torch.ops.aten.threshold_backward.grad_input(
+            self.to_projections, self.made.out, 0, grad_input=self.to_projections
+        )
+        weights = self.wanted.weights
+        behind = convolution.backward(masked, 1.0, self.made, self.plan.training, weights)
+        to_state, to_kernel = behind.through(self.state, weights, self.wanted.state)
+        return to_state, [to_kernel, behind.to_scale, behind.to_shift]
+
+    def _inner_products(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor | None:
+        """Of pairs of maps, `[pairs]`, where the mixture's gradient is wanted."""
+        return torch.stack([_inner(*pair) for pair in pairs]) if self.wanted.mixture else None
 
 
-def _backwards(
-    plan: _Plan,
-    rows: _Rows,
-    wanted: _Wanted,
-    saved: list[_Block],
-    projections: Tensor,
-    gradient: Tensor,
-    to_projections: Tensor | None,
-) -> list[Tensor | None]:
-    """Gradients of the mixture's rows and of all weights; that of the projections is written where it belongs."""
-    half = projections.shape[1] // 2
-    width = half // plan.blocks
-    through = projections.narrow(1, half, half)
-    edge, *shares = rows.output
-    if to_projections is not None:
-        torch.mul(gradient, edge, out=to_projections.narrow(1, half, half))
-    parts = torch.split(gradient, width, dim=1)
-    to_states = [torch.mul(part, share) for part, share in zip(parts, shares, strict=True)]
-    states = [one.state for one in saved]
-    to_output = _inner_products(wanted, [(gradient, through), *zip(parts, states, strict=True)])
-    to_operations: list[Tensor | None] = []
-    to_choices: list[Tensor | None] = []
-    to_tensors: list[Tensor | None] = []
-    for block in reversed(range(plan.blocks)):
-        one, to_state = saved[block], to_states.pop()
-        terms = [one.pooled, *(activation.out for activation in one.activations)]
-        to_operations.insert(0, _inner_products(wanted, [(to_state, term) for term in terms]))
-        to_total, of_block = _block_backward(plan, block, one, to_state, rows.operations[block], wanted)
-        to_tensors = of_block + to_tensors
-        weights = rows.inputs.get(block + 1)
-        if to_total is None:
-            # Nothing that is asked for lies before the first block of a cell whose projections are constant.
-            continue
-        own = projections.narrow(1, block * width, width)
-        if weights is not None:
-            to_choices.insert(0, _inner_products(wanted, [(to_total, term) for term in [own, *states[:block]]]))
-        own_weight, *below_weights = weights or [1.0] * (block + 1)
-        if to_projections is not None:
-            torch.mul(to_total, own_weight, out=to_projections.narrow(1, block * width, width))
-        for below, weight in zip(to_states, below_weights, strict=True):
-            below.add_(to_total, alpha=weight)
-    by_block = [row for row in to_operations if row is not None]
-    return [torch.stack(by_block) if by_block else None, to_output, *to_choices, *to_tensors]
+class _InParts(torch.autograd.Function):
+    """A mean loss from those of parts of a batch, each computed, and differentiated at once, by a thread of its own."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        pool: ThreadPoolExecutor,
+        losses: Sequence[Callable[[Mixture], Tensor]],
+        shares: Sequence[float],
+        differentiable: bool,
+        *rows: Tensor,
+    ) -> Tensor:
+        def found(loss: Callable[[Mixture], Tensor]) -> list[Tensor]:
+            # Whether gradients are recorded is a thread's own state.
+            with torch.set_grad_enabled(differentiable):
+                leaves = [row.detach().requires_grad_(differentiable) for row in rows]
+                value = loss(Mixture.from_rows(leaves))
+            return [value.detach(), *(torch.autograd.grad(value, leaves) if differentiable else ())]
+
+        parts = list(pool.map(found, losses))
+        total, *ctx.gradients = (
+            sum(share * one for share, one in zip(shares, same, strict=True)) for same in zip(*parts, strict=True)
+        )
+        result: Tensor = total
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return None, None, None, None, *(gradient * one for one in ctx.gradients)
 
 
-def _block_backward(
-    plan: _Plan, block: int, one: _Block, to_state: Tensor, coefficients: list[float], wanted: _Wanted
-) -> tuple[Tensor | None, list[Tensor | None]]:
-    """From the gradient of a block's output, that of its input and of the tensors of its convolutions."""
-    if not (wanted.projections or wanted.weights or block):
-        return None, [None] * 6
-    wide, narrow = (
-        convolution.backward(to_state, factor, one.total, activation, plan.training, wanted)
-        for convolution, activation, factor in zip(plan.of_block(block), one.activations, coefficients[1:], strict=True)
-    )
-    pooled = torch.ops.aten.max_pool2d_with_indices_backward(
-        to_state, one.total, [3, 3], [1, 1], [1, 1], [1, 1], False, one.places
-    )
-    return wide[0].add_(narrow[0]).add_(pooled, alpha=coefficients[0]), wide[1] + narrow[1]
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads that each compute alone."""
+    barrier = Barrier(threads)
+
+    def alone() -> None:
+        # A thread takes the common number when it first asks, so that asking comes before setting its own.
+        torch.get_num_threads()
+        torch.set_num_threads(1)
+        barrier.wait()
+
+    pool = ThreadPoolExecutor(threads, "supernet")
+    list(pool.map(lambda _: alone(), range(threads)))
+    # What a thread sets is also the common number, for threads to come.
+    torch.set_num_threads(threads)
+    return pool
 
 
 def _pooled(state: Tensor, differentiable: bool) -> tuple[Tensor, Tensor | None]:
@@ -340,10 +468,10 @@ def _pooled(state: Tensor, differentiable: bool) -> tuple[Tensor, Tensor | None]
     return found, None
 
 
-def _weighted_sum(terms: Sequence[Tensor], coefficients: Sequence[float] | None, shape: tuple[int, ...]) -> Tensor:
+def _weighted_sum(terms: Sequence[Tensor], coefficients: Sequence[float] | None) -> Tensor:
     """A new map, the sum of maps, each times its coefficient."""
     first, *others = terms
-    total = torch.empty(shape, dtype=first.dtype, memory_format=torch.channels_last)
+    total = torch.empty(first.shape, dtype=first.dtype, memory_format=torch.channels_last)
     if coefficients is None:
         if not others:
             return total.copy_(first)
@@ -357,39 +485,8 @@ def _weighted_sum(terms: Sequence[Tensor], coefficients: Sequence[float] | None,
     return total
 
 
-def _inner_products(wanted: _Wanted, pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor | None:
-    """Of pairs of maps, `[pairs]`, where the mixture's gradient is wanted."""
-    return torch.stack([_inner(*pair) for pair in pairs]) if wanted.mixture else None
-
-
 def _inner(one: Tensor, other: Tensor) -> Tensor:
     """Inner product of two maps, 0-dimensional."""
     if one.is_contiguous(memory_format=torch.channels_last) and other.is_contiguous(memory_format=torch.channels_last):
         return torch.dot(one.permute(0, 2, 3, 1).reshape(-1), other.permute(0, 2, 3, 1).reshape(-1))
     return (one * other).sum()
-
-
-Result = TypeVar("Result")
-
-
-def _in_parts(calls: Sequence[Callable[[], Result]]) -> list[Result]:
-    """What functions give, each called by a thread that computes alone."""
-    if len(calls) == 1:
-        return [calls[0]()]
-    return list(_pool(len(calls)).map(_without_graph, calls))
-
-
-def _without_graph(call: Callable[[], Result]) -> Result:
-    # Whether gradients are recorded is a thread's own state, and a new thread records them.
-    with torch.no_grad():
-        return call()
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    pool = ThreadPoolExecutor(threads, "supernet", torch.set_num_threads, (1,))
-    barrier = Barrier(threads)
-    list(pool.map(lambda _: barrier.wait(), range(threads)))
-    # Setting the number in a thread is also setting it for threads to come.
-    torch.set_num_threads(threads)
-    return pool

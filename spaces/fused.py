@@ -50,15 +50,17 @@ class FusedSupernet(Supernet):
     def _cell(
         self,
         layers: SupernetLayers,
-        name: str,
+        index: int,
         mixture: Mixture,
         counting: Sequence[Sequence[int]],
-        projections: Tensor,
+        state: Tensor,
         path_factors: Tensor | None,
     ) -> Tensor:
         fits = self.config.partial_channels == 1 and all(len(operations) == 3 for operations in counting)
         if not (isinstance(layers, _FusedLayers) and fits and path_factors is None):
-            return super()._cell(layers, name, mixture, counting, projections, path_factors)
+            return super()._cell(layers, index, mixture, counting, state, path_factors)
+        name = f"cell{index}"
+        projections = layers(f"{name}.projections", state) if index else state
         norms = [
             layers.norm(f"{name}.block{block}.{kind}")
             for block in range(self.space.blocks)

@@ -13,7 +13,7 @@ operations, and the channels are shuffled afterwards.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -241,17 +241,30 @@ class Supernet:
         layers = self._layers(weights, training, update_statistics, twice_differentiable)
         mixtures = mixture.of_cells(self.config.cells) if isinstance(mixture, Mixture) else mixture
         counting = _counting_operations(mixtures, skip_zeros)
-        state = projections = stem
+        state = stem
         for index in range(self.config.cells):
             if index:
                 for halving in self.halvings:
                     if index == halving:
                         state = self._halve(state)
-                projections = layers(f"cell{index}.projections", state)
             factors = None if path_factors is None else path_factors[index]
-            state = self._cell(layers, f"cell{index}", mixtures[index], counting[index], projections, factors)
+            state = self._cell(layers, index, mixtures[index], counting[index], state, factors)
         state = layers.postprocess(F.relu(state))
         return layers.classify(state.mean(dim=(2, 3)))
+
+    def loss_of_mixture(self, weights: FoldedWeights, images: Tensor, labels: Tensor) -> Callable[[Mixture], Tensor]:
+        """The cross-entropy of a batch as a function of the mixture alone, at stored statistics.
+
+        What no coefficient can change is computed once. Every operation is evaluated.
+
+        Args:
+            weights: the weights, folded.
+            images: `[batch, image_channels, height, width]`, normalised.
+            labels: `[batch]`, int64.
+        """
+        with torch.no_grad():
+            stem = self.stem(weights, images)
+        return lambda mixture: F.cross_entropy(self.after_stem(weights, mixture, stem), labels)
 
     def fold(self, weights: Weights) -> FoldedWeights:
         """Fold the stored statistics into the convolutions; no gradient flows to the weights."""
@@ -281,12 +294,15 @@ class Supernet:
     def _cell(
         self,
         layers: SupernetLayers,
-        name: str,
+        index: int,
         mixture: Mixture,
         counting: Sequence[Sequence[int]],
-        projections: Tensor,
+        state: Tensor,
         path_factors: Tensor | None,
     ) -> Tensor:
+        """A cell's output from the map that enters it, or, of the first, from its projections."""
+        name = f"cell{index}"
+        projections = layers(f"{name}.projections", state) if index else state
         blocks = self.space.blocks
         width = projections.shape[1] // (2 * blocks)
         *own, through = torch.split(projections, [width] * blocks + [blocks * width], dim=1)
