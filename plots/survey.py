@@ -91,8 +91,11 @@ class _Entry:
 
     @property
     def conditions(self) -> tuple[int, str]:
-        """What seeds of one method must share."""
-        return self.config["epochs"], json.dumps(self.config.get("settings"), sort_keys=True)
+        """What seeds of one method must share; whether the Hessian by the mixture was measured besides is not of it."""
+        settings = dict(self.config.get("settings") or {})
+        if isinstance(hessian := settings.get("hessian"), dict):
+            settings["hessian"] = {key: value for key, value in hessian.items() if key != "mixture"}
+        return self.config["epochs"], json.dumps(settings, sort_keys=True)
 
 
 def survey(results: Path) -> Survey:
