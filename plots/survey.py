@@ -28,6 +28,7 @@ from plots.records import (
     method_name,
     optimum,
     outermost,
+    random_search,
     read_run,
     table_identity,
     table_label,
@@ -152,6 +153,7 @@ def _compare(entries: list[_Entry], left_out: list[LeftOut]) -> Comparison:
         scale=scale,
         methods=tuple(_method(name, by_method[name], left_out) for name in sorted(by_method)),
         optimum=optima.pop() if len(optima) == 1 else None,
+        random_search=max((random_search(entry.config) for entry in entries), key=len),
         table_sha256=table_sha256(entries[0].config),
     )
 

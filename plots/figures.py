@@ -1,0 +1,39 @@
+"""The figures that have a name. A new one is a function and a line in `FIGURES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from plots import paper
+from plots.pages import Options, Page
+from plots.records import Comparison
+
+Draw = Callable[[str, Sequence[Comparison], Options], list[Page]]
+"""Draws the spaces of one benchmark, whose name for files is given first.
+
+Raises:
+    NothingToDrawError: there is nothing to draw; the message says what is missing.
+"""
+
+
+@dataclass(frozen=True)
+class Named:
+    """A figure.
+
+    Attributes:
+        draw: makes its pages.
+        summary: what it shows, in a line.
+    """
+
+    draw: Draw
+    summary: str
+
+
+FIGURES = {
+    "3": Named(
+        paper.figure_3, "anytime test error of DARTS, Hessian penalty, SDARTS-RS, SDARTS-ADV; spaces side by side"
+    ),
+    "4": Named(paper.figure_4, "anytime test error of all methods, spaces side by side"),
+    "5": Named(paper.figure_5, "spectral norm of the Hessian over the search, spaces side by side"),
+}
