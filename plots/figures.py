@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from plots import paper
+from plots import paper, parameter_free
 from plots.pages import Options, Page
 from plots.records import Comparison
 
@@ -36,4 +36,5 @@ FIGURES = {
     ),
     "4": Named(paper.figure_4, "anytime test error of all methods, spaces side by side"),
     "5": Named(paper.figure_5, "spectral norm of the Hessian over the search, spaces side by side"),
+    "table5": Named(parameter_free.draw, "share of parameter-free operations in the derived cell, spaces side by side"),
 }
