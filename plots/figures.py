@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from plots import paper, parameter_free
+from plots import cells, paper, parameter_free, theory
 from plots.pages import Options, Page
 from plots.records import Comparison
 
@@ -31,10 +31,10 @@ class Named:
 
 
 FIGURES = {
-    "3": Named(
-        paper.figure_3, "anytime test error of DARTS, Hessian penalty, SDARTS-RS, SDARTS-ADV; spaces side by side"
-    ),
+    "3": Named(paper.figure_3, "anytime test error of DARTS, Hessian penalty, SDARTS-RS and -ADV, spaces side by side"),
     "4": Named(paper.figure_4, "anytime test error of all methods, spaces side by side"),
     "5": Named(paper.figure_5, "spectral norm of the Hessian over the search, spaces side by side"),
     "table5": Named(parameter_free.draw, "share of parameter-free operations in the derived cell, spaces side by side"),
+    "cells": Named(cells.draw, "the derived cell of each method's first seed at some epochs, and its changes"),
+    "theory": Named(theory.draw, "why a search decays: errors, Hessian, projection gap, bound C and entropy"),
 }

@@ -36,7 +36,17 @@ from plots.records import (
 )
 
 #: entries of a line that statistics and figures read as fractions
-FRACTIONS = ("test_error", "valid_error", "supernet_valid_accuracy")
+FRACTIONS = ("test_error", "valid_error", "supernet_valid_accuracy", "projection_accuracy", "entropy")
+#: other entries that they read, as numbers
+NUMBERS = (
+    "supernet_valid_loss",
+    "spectral_norm",
+    "lambda_max",
+    "trace",
+    "projection_loss",
+    "mixture_distance",
+    "mixture_spectral_norm",
+)
 
 
 @dataclass(frozen=True)
@@ -133,6 +143,8 @@ def _read(folder: RunFolder) -> _Entry:
     config = folder.config()
     check_config(folder, config)
     run = read_run(folder, config)
+    for key in NUMBERS:
+        run.values(key)
     for key in FRACTIONS:
         values = run.values(key)
         for epoch in np.flatnonzero((values < 0) | (values > 1)):
