@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from plots import style
 from plots.anytime import curve_label
@@ -27,6 +27,9 @@ from plots.side_by_side import methods_to_draw
 
 ROW_HEIGHT = 0.86
 MOST_ACROSS = 4
+WIDE = 20
+"""A range of losses or traces from which on one method would flatten the others on a linear axis."""
+
 NOT_RECORDED = "not recorded"
 NO_ALPHAS = "no alphas"
 
@@ -145,12 +148,21 @@ def _draw_row(row: Sequence[Axes], quantity: Quantity, series: Sequence[Series])
         axes.set_ylim(-0.05, 1.05)
     elif quantity.logarithmic and (values > 0).all():
         axes.set_yscale("log")
-        steps = (1.0,) if np.ptp(np.log10(values)) > 1.2 else (1.0, 2.0, 5.0)
+        decades = np.ptp(np.log10(values))
+        steps = (1.0, 2.0, 5.0) if decades < 1.2 else (1.0, 3.0) if decades < 2.2 else (1.0,)
         axes.yaxis.set_major_locator(LogLocator(numticks=5, subs=steps))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        _plain_numbers(axes)
+    elif np.ptp(values) > WIDE:
+        axes.set_yscale("symlog", linthresh=1, linscale=0.5)
+        axes.yaxis.set_major_locator(FixedLocator([sign * 10**power for sign in (-1, 1) for power in range(6)] + [0]))
+        _plain_numbers(axes)
     else:
         axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
+
+
+def _plain_numbers(axes: Axes) -> None:
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _draw_seeds(axes: Axes, one: Series, scale: float, colour: str, line: str = "-") -> None:

@@ -94,6 +94,16 @@ def test_a_panel_says_what_was_not_recorded_and_what_cannot_be(write_run: WriteR
     assert_apart(page.figure)
 
 
+def test_one_method_s_losses_do_not_flatten_the_others(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("darts", 0, [0.9, 0.2, 0.3], entries=ENTRIES)
+    (page,) = draw("digits", sheet(tmp_path), Options())
+    assert page.figure.axes[3].get_yscale() == "linear"
+    write_run("gdas", 0, [0.9, 0.2, 0.3], entries={**ENTRIES, "supernet_valid_loss": [2.3, 30.0, 50.0]})
+    (page,) = draw("digits", sheet(tmp_path), Options())
+    assert page.figure.axes[6].get_yscale() == "symlog"
+    assert page.figure.axes[6].get_ylabel() == "projection\ngap"
+
+
 def test_more_methods_than_fit_go_on_another_page(write_run: WriteRun, tmp_path: Path) -> None:
     names = sorted(f"m{number}" for number in range(MOST_ACROSS + 1))
     for method in names:
