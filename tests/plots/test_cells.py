@@ -68,6 +68,13 @@ def test_strips_show_operations_and_edges_of_every_epoch(write_run: WriteRun, tm
     assert rows[2]["edges"] == "in→1 in→2 1→2 1→out 2→out"
 
 
+def test_a_change_is_one_of_the_architecture_whatever_stays_of_it(write_run: WriteRun, tmp_path: Path) -> None:
+    rewired = {**LONG, "cell": "r", "matrix": [[0, 1, 1, 1], [0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 0, 0]]}
+    write_run("darts", 0, [0.5] * 4, entries=entries(LONG, LONG, rewired, {**rewired, "ops": POOLED["ops"] + ["x"]}))
+    run = survey(tmp_path).comparisons[0].methods[0].runs[0]
+    assert changes(cells_of(run)) == [2]
+
+
 def test_a_line_without_a_whole_cell_is_a_gap_and_no_change(write_run: WriteRun, tmp_path: Path) -> None:
     broken = {**CHAIN, "matrix": [[0, 1]]}
     write_run("darts", 0, [0.5, 0.4, 0.3, 0.2], entries=entries(CHAIN, broken, {}, POOLED))
