@@ -29,7 +29,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if options.results is None:
         raise UserError("expected RESULTS, the folder given to `harness.run --results`; `--figure list` needs none")
-    return _draw_named(options) if options.figure else _draw_overview(options)
+    if options.figure:
+        return _draw_named(options)
+    if options.methods or options.epochs or options.best_by or (options.x, options.band) != ("epochs", "deviation"):
+        raise UserError("--methods, --x, --best-by, --band and --epochs are of figures by name; add --figure NAME")
+    return _draw_overview(options)
 
 
 def _draw_overview(options: argparse.Namespace) -> int:
@@ -69,6 +73,8 @@ def _draw_named(options: argparse.Namespace) -> int:
     found = survey(options.results)
     for left_out in found.left_out:
         print(f"left out: {left_out.path}: {left_out.reason}", file=sys.stderr)
+    if not found.comparisons:
+        raise UserError(f"{options.results}: no run here that can be drawn; make one with `python -m harness.run`")
     asked = Options(
         methods=tuple(options.methods),
         seconds=options.x == "seconds",

@@ -158,6 +158,13 @@ def test_a_named_figure_is_drawn_though_one_folder_is_torn(tmp_path: Path, capsy
     assert f"left out: {run_path(tmp_path, 'digits', 1, 'darts', 1)}: " in capsys.readouterr().err
 
 
+def test_a_folder_without_a_run_is_said_to_be_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(lambda: main([str(tmp_path), "--figure", "3"])) == 2
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path}: no run here that can be drawn; make one with `python -m harness.run`\n"
+    )
+
+
 def test_the_table_is_printed_with_its_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_run(tmp_path, "darts", 0, [0.9, 0.3, 0.2])
     RunFolder(path).append({"epoch": 3, "test_error": 0.1, "ops": ["input", "maxpool3x3", "output"]})
@@ -169,7 +176,15 @@ def test_the_table_is_printed_with_its_figure(tmp_path: Path, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--figure", "3,"], ["--x", "years"], ["--figure", "cells", "--epochs", "5,-1"], ["--figure", "3"]]
+    "arguments",
+    [
+        ["--figure", "3,"],
+        ["--x", "years"],
+        ["--figure", "cells", "--epochs", "5,-1"],
+        ["--figure", "3"],
+        ["--methods", "gdas"],
+        ["--band", "interval"],
+    ],
 )
 def test_named_figures_refuse_mistakes_in_one_line(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
