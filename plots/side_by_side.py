@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 from matplotlib.axes import Axes
@@ -11,13 +12,13 @@ from matplotlib.lines import Line2D
 
 from plots import style
 from plots.anytime import band_entries, draw_curves, mean_entries
-from plots.multiples import MOST_TOGETHER, draw_multiples, grid, label_outside
+from plots.multiples import MOST_TOGETHER, Draw, draw_multiples, grid, label_outside
+from plots.multiples import PANEL_HEIGHT as BLOCK_HEIGHT
 from plots.pages import Options, missing_spaces
 from plots.records import Comparison, Method, NothingToDrawError, Series, counted
 
 PANEL_HEIGHT = 2.1
 ROW_HEIGHT = 0.68
-BLOCK_HEIGHT = 1.02
 
 Drawn = list[tuple[Comparison, list[Series]]]
 
@@ -67,38 +68,19 @@ def draw_side_by_side(
         the figure, the panels of each space, the legends, and inches for the panels.
     """
     names = sorted({line.method.name for _, series in drawn for line in series}, key=style.drawing_order)
-    of_method = [{line.method.name: line for line in series} for _, series in drawn]
     together = len(names) <= MOST_TOGETHER
-    wide = len(drawn) > 1 or not together
-    figure = style.new_figure(style.PAGE_WIDTH if wide else style.COLUMN_WIDTH)
-    everything = [line for _, series in drawn for line in series]
-    counts = {name: _count([by_name[name] for by_name in of_method if name in by_name]) for name in names}
+    figure = style.new_figure(style.COLUMN_WIDTH if together and len(drawn) == 1 else style.PAGE_WIDTH)
+    draw = functools.partial(draw_curves, scale=scale, join_gaps=join_gaps, singles=False, plain=not together)
     if together:
-        panels = figure.subplots(1, len(drawn), squeeze=False)[0]
-        for axes, (one, series) in zip(panels, drawn, strict=True):
-            draw_curves(axes, series, scale, join_gaps, singles=False)
-            if len(drawn) > 1:
-                axes.set_title(f"space {one.space}", pad=3)
-        panels[0].set_ylabel(labels[0])
-        used = [[axes] for axes in panels]
+        used = _one_panel_each(figure, drawn, draw, labels[0])
         looks = [Line2D([], [], **style.look(name).line) for name in names]
-        legends = [style.legend_below(figure, looks, [counts[name] for name in names], most_columns=4)]
+        legends = [style.legend_below(figure, looks, [_count(drawn, name) for name in names], most_columns=4)]
         height = PANEL_HEIGHT
     else:
-        columns = [[by_name.get(name) for name in names] for by_name in of_method]
-        used = draw_multiples(
-            figure,
-            columns,
-            scale,
-            lambda axes, one: draw_curves(axes, one, scale, join_gaps, singles=False, plain=True),
-            lambda one: counts[one.method.name],
-        )
-        for panels, (one, _) in zip(used, drawn, strict=True):
-            if len(drawn) > 1:
-                panels[0].set_title(f"space {one.space}\n{panels[0].get_title()}", pad=2)
-        label_outside(used, panels[0].get_xlabel() or "epoch", labels[1])
+        used = _one_row_a_method(figure, drawn, names, draw, scale, labels[1])
         legends = []
-        height = 0.2 + grid(columns)[0] * (ROW_HEIGHT if len(drawn) > 1 else BLOCK_HEIGHT)
+        height = 0.2 + (ROW_HEIGHT * len(names) if len(drawn) > 1 else BLOCK_HEIGHT * grid([drawn[0][1]])[0])
+    everything = [line for _, series in drawn for line in series]
     entries = {**band_entries(everything), **mean_entries(everything, singles=False, plain=not together)}
     for panels, (one, _) in zip(used, drawn, strict=True):
         for axes in panels:
@@ -107,12 +89,38 @@ def draw_side_by_side(
     return figure, used, legends, height
 
 
-def _count(lines: Sequence[Series]) -> str:
+def _one_panel_each(figure: Figure, drawn: Drawn, draw: Draw, label: str) -> list[list[Axes]]:
+    """All methods of a space in one panel."""
+    panels = figure.subplots(1, len(drawn), squeeze=False)[0]
+    for axes, (one, series) in zip(panels, drawn, strict=True):
+        draw(axes, series)
+        if len(drawn) > 1:
+            axes.set_title(f"space {one.space}", pad=3)
+    panels[0].set_ylabel(label)
+    return [[axes] for axes in panels]
+
+
+def _one_row_a_method(
+    figure: Figure, drawn: Drawn, names: Sequence[str], draw: Draw, scale: float, label: str
+) -> list[list[Axes]]:
+    """A column of small panels for each space; a single space takes as many columns as fit."""
+    of_method = [{line.method.name: line for line in series} for _, series in drawn]
+    columns = [[by_name.get(name) for name in names] for by_name in of_method]
+    used = draw_multiples(figure, columns, scale, draw, lambda one: _count(drawn, one.method.name))
+    for panels, (one, _) in zip(used, drawn, strict=True):
+        if len(drawn) > 1:
+            panels[0].set_title(f"space {one.space}\n{panels[0].get_title()}", pad=2)
+    label_outside(used, used[0][0].get_xlabel(), label)
+    return used
+
+
+def _count(drawn: Drawn, name: str) -> str:
     """A method's name with its number of seeds in each space, once where it is the same, and the unfinished ones."""
+    lines = [line for _, series in drawn for line in series if line.method.name == name]
     seeds = [str(line.seeds) for line in lines]
     unfinished = sum(line.unfinished for line in lines)
     note = f" ({unfinished} unfinished)" if unfinished else ""
-    return f"{style.look(lines[0].method.name).label}, n={seeds[0] if len(set(seeds)) == 1 else '/'.join(seeds)}{note}"
+    return f"{style.look(name).label}, n={seeds[0] if len(set(seeds)) == 1 else '/'.join(seeds)}{note}"
 
 
 def finish(
