@@ -14,6 +14,7 @@ from plots.records import Series
 
 MOST_TOGETHER = 7
 PANEL_HEIGHT = 1.02
+MOST_NAMED = 4
 OTHERS = "0.82"
 """The grey of what is behind."""
 
@@ -67,13 +68,14 @@ def grid(columns: Sequence[Sequence[Series | None]]) -> tuple[int, int]:
 
 
 def label_outside(used: Sequence[Sequence[Axes]], x: str, y: str) -> None:
-    """Name the axes once: the vertical one left of each row, the horizontal one below the last row."""
+    """Name the axes once: the vertical one left of each row, of many left of the middle; the other at the foot."""
     places = [(axes, axes.get_subplotspec()) for column in used for axes in column]
     cells = {(place.rowspan.start, place.colspan.start): axes for axes, place in places if place is not None}
     last_row = max(row for row, _ in cells)
+    named = range(last_row + 1) if last_row < MOST_NAMED else [last_row // 2]
     for (row, column), axes in cells.items():
         axes.set_xlabel(x if row == last_row else "")
-        axes.set_ylabel(y if column == 0 else "")
+        axes.set_ylabel(y if column == 0 and row in named else "")
         if (row + 1, column) not in cells:
             axes.tick_params(labelbottom=True)
 

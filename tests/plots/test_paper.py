@@ -184,11 +184,13 @@ def test_two_tables_of_one_space_have_sheets_of_their_own(write_run: WriteRun, t
     assert found == [("digits", [1, 2]), ("digits_2", [1]), ("nb", [1])]
 
 
-@pytest.mark.parametrize("methods", [1, 13])
-def test_nothing_overlaps_at_its_printed_size(write_run: WriteRun, tmp_path: Path, methods: int) -> None:
+@pytest.mark.parametrize(("methods", "spaces"), [(1, 1), (13, 1), (7, 3), (13, 2)])
+def test_nothing_overlaps_at_its_printed_size(write_run: WriteRun, tmp_path: Path, methods: int, spaces: int) -> None:
     names = ["darts", *(f"method{number}" for number in range(methods - 1))]
     for method in names:
-        write_three_seeds(write_run, method, 1)
-    (page,) = figure_4("digits", sheet(tmp_path), Options())
-    assert page.figure.get_size_inches()[0] == (style.COLUMN_WIDTH if methods == 1 else style.PAGE_WIDTH)
-    assert_apart(page.figure)
+        for space in range(1, spaces + 1):
+            write_three_seeds(write_run, method, space)
+    for draw in (figure_4, figure_5):
+        (page,) = draw("digits", sheet(tmp_path), Options())
+        assert page.figure.get_size_inches()[0] == (style.COLUMN_WIDTH if methods == 1 else style.PAGE_WIDTH)
+        assert_apart(page.figure)
