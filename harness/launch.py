@@ -303,8 +303,12 @@ def _check_same(found: Mapping[str, Any], seed: _Seed) -> None:
 
 
 def _with_later_settings(found: Mapping[str, Any], config: SearchConfig) -> dict[str, Any]:
-    """A record in which settings that came after it have their defaults, under which it is what it was."""
+    """A record in which settings that came after it have their defaults, under which it is what it was.
+
+    What is only measured besides may also begin with an epoch after the first.
+    """
     defaults = SearchConfig(method=type(config.method)()).to_json()
+    defaults["hessian"]["mixture"] = config.hessian.mixture
     settings = found.get("settings", {})
     merged = {section: {**fields, **settings.get(section, {})} for section, fields in defaults.items()}
     return {**found, "settings": {**settings, **merged}}

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import io
 import math
 import time
@@ -24,7 +25,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
+from harness import theory
 from harness.errors import UserError
 from harness.hessian import Spectrum, loss_hessian, spectrum
 from harness.images import Augmentation, EpochDraws, Split, draw_epoch
@@ -37,6 +40,7 @@ from optimizers.early_stopping import Stop
 from optimizers.randomness import Randomness
 from optimizers.registry import Method
 from spaces.direct import DirectSupernet
+from spaces.mixture import Mixture
 from spaces.search_space import SearchSpace
 from spaces.supernet import Supernet
 
@@ -177,7 +181,12 @@ class Search:
         if stop := optimizer.early_stopping.stop:
             return {**self._returned(epoch, stop), **curvature, "seconds": _rounded(seconds)}
         with _timed(seconds, "validation"):
-            accuracy, valid_loss = self._validate(epoch, last)
+            weights = optimizer.evaluation_weights(last, refresh=self.task.config.validation.refresh_statistics)
+            accuracy, valid_loss = self._validate(epoch, lambda *batch: optimizer.evaluate(weights, *batch))
+        with _timed(seconds, "projection"):
+            takes_hessian = self.task.config.hessian.mixture and self._takes_hessian(epoch)
+            validate_at = functools.partial(self._validate_at, epoch, last)
+            projection = theory.measure(optimizer, validate_at, last if takes_hessian else None)
         with _timed(seconds, "table"):
             cell = optimizer.derive()
             answer = self._look_up(cell)
@@ -193,17 +202,17 @@ class Search:
             "train_loss": None,
             "train_accuracy": None,
             **curvature,
+            **projection,
             "alphas": [alpha.detach().cpu().tolist() for alpha in optimizer.alphas],
             "seconds": _rounded(seconds),
         }
 
     def _curvature(self, epoch: int, batch: Batch, seconds: dict[str, float]) -> dict[str, float | None]:
         """The spectrum of the Hessian, None where none is taken or it is not finite; early stopping hears of it."""
-        optimizer, every = self.optimizer, self.task.config.hessian.every
+        optimizer = self.optimizer
         found: dict[str, float | None] = dict.fromkeys(field.name for field in dataclasses.fields(Spectrum))
         watched = optimizer.early_stopping.watches(epoch)
-        recorded = every and (epoch % every == 0 or epoch == self.task.config.epochs)
-        if not (optimizer.alphas and (watched or recorded)):
+        if not (optimizer.alphas and (watched or self._takes_hessian(epoch))):
             return found
         with _timed(seconds, "hessian"):
             hessian = loss_hessian(optimizer, batch)
@@ -214,6 +223,11 @@ class Search:
         if watched:
             optimizer.early_stopping.observe(epoch, largest, optimizer.alphas)
         return found
+
+    def _takes_hessian(self, epoch: int) -> bool:
+        """Whether this epoch is one of the Hessian's, early stopping aside."""
+        every = self.task.config.hessian.every
+        return bool(every) and (epoch % every == 0 or epoch == self.task.config.epochs)
 
     def _returned(self, epoch: int, stop: Stop) -> Line:
         """The line of an epoch at or after an early stop, as that of the epoch whose architecture is returned."""
@@ -234,18 +248,27 @@ class Search:
             return {"test_error": None, "valid_error": None, "repeats": 0}
         return {"test_error": found.test_error, "valid_error": found.valid_error, "repeats": found.repeats}
 
-    def _validate(self, epoch: int, last: Batch) -> tuple[float, float]:
-        """Accuracy and mean loss of the supernet on the validation split, batch norm in evaluation mode."""
-        optimizer = self.optimizer
-        folded = optimizer.evaluation_weights(last, refresh=self.task.config.validation.refresh_statistics)
+    def _validate(self, epoch: int, logits_of: Callable[[int, Tensor], Tensor]) -> tuple[float, float]:
+        """Accuracy and mean loss of the supernet on the validation split, batch norm in evaluation mode.
+
+        Args:
+            epoch: whose draws augment the images.
+            logits_of: `[batch, classes]` from the number and the images of a batch.
+        """
         correct = torch.zeros((), dtype=torch.int64, device=self.validation.device)
         loss = torch.zeros((), dtype=torch.float64, device=self.validation.device)
         with torch.no_grad():
             for index, batch in enumerate(self.validation_batches(epoch, self.evaluation_size)):
-                logits = optimizer.evaluate(folded, index, batch.images)
+                logits = logits_of(index, batch.images)
                 correct += (logits.argmax(dim=1) == batch.labels).sum()
                 loss += F.cross_entropy(logits, batch.labels, reduction="sum")
         return int(correct) / self.validation.n, float(loss) / self.validation.n
+
+    def _validate_at(self, epoch: int, last: Batch, mixture: Mixture) -> tuple[float, float]:
+        """The same at one mixture, which the statistics are refreshed with, too; operations times zero are skipped."""
+        optimizer, refresh = self.optimizer, self.task.config.validation.refresh_statistics
+        weights = optimizer.refreshed_weights(last, mixture) if refresh else optimizer.supernet.fold(optimizer.weights)
+        return self._validate(epoch, lambda _, images: optimizer.supernet(weights, mixture, images, skip_zeros=True))
 
     def validation_batches(self, epoch: int, size: int | None = None) -> Iterator[Batch]:
         """One pass over the validation split; augmented with draws of its own, as published, or plain."""

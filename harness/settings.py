@@ -64,6 +64,10 @@ class HessianConfig:
     every: int = 1
     """Epochs between Hessians; epoch 0 and the last one always have theirs. 0 for none."""
 
+    mixture: bool = False
+    """Whether the Hessian by the mixture's coefficients is taken besides, at the same epochs; it costs as much again.
+    Recorded is its spectral norm (`harness.theory`)."""
+
 
 @dataclass(frozen=True)
 class ComputeConfig:

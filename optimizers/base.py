@@ -40,6 +40,7 @@ from optimizers.randomness import Randomness
 from optimizers.unrolled import unrolled_gradient
 from spaces.cell import Cell
 from spaces.mixture import Mixture
+from spaces.subnetwork import Architecture
 from spaces.supernet import FoldedWeights, Supernet, Weights
 
 Purpose = Literal["architecture", "weights", "hessian", "evaluation", "unrolled", "unrolled_plus", "unrolled_minus"]
@@ -269,12 +270,14 @@ class Optimizer:
             batch: the validation batch to refresh them on.
             refresh: whether to take statistics moved so, rather than the stored ones, which stay as they are.
         """
-        if not refresh:
-            return self.supernet.fold(self.weights)
+        return self.refreshed_weights(batch, self.mixture("hessian")) if refresh else self.supernet.fold(self.weights)
+
+    def refreshed_weights(self, batch: Batch, mixture: Mixture) -> FoldedWeights:
+        """Weights for evaluation with the statistics that a forward pass of a batch with some mixture leaves behind."""
         buffers = {name: tensor.clone() for name, tensor in self.weights.buffers.items()}
         weights = Weights(self.weights.frozen().parameters, buffers)
         with torch.no_grad():
-            self.loss(weights, self.mixture("hessian"), batch)
+            self.loss(weights, mixture, batch)
         return self.supernet.fold(weights)
 
     def evaluate(self, weights: FoldedWeights, index: int, images: Tensor) -> Tensor:
@@ -376,9 +379,16 @@ class Optimizer:
 
     def derive(self) -> Cell:
         """The cell that the search would return now."""
+        return self.supernet.space.cell(*self.architecture())
+
+    def architecture(self) -> Architecture:
+        """What `derive` makes a cell of, loose ends included: which blocks of the supernet that cell is.
+
+        Of a method that overrides `derive` alone this is not known, and what needs it is not measured.
+        """
         with torch.no_grad():
             rows = [row.float().cpu().numpy() for row in self.relax().rows]
-        return self.supernet.space.derive(rows)
+        return Architecture(*self.supernet.space.derive_choice(rows))
 
     def learning_rate(self, epoch: int) -> float:
         """Learning rate of the weight step in an epoch, counted from 0: a cosine."""

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from optimizers.base import Batch, Optimizer, StepIndex, at_step
 from optimizers.config import OptimizerConfig
-from spaces.cell import Cell
 from spaces.mixture import Mixture, discrete_mixture
 from spaces.subnetwork import Architecture, Subnetwork
 from spaces.supernet import FoldedWeights
@@ -108,9 +107,9 @@ class SamplingOptimizer(Optimizer):
         """The zeros and ones of the chosen architecture."""
         return self._mixture(self.chosen).map(lambda row: row.to(self.device))
 
-    def derive(self) -> Cell:
-        """The chosen architecture as a cell."""
-        return self.supernet.space.cell(*self.chosen)
+    def architecture(self) -> Architecture:
+        """The chosen one."""
+        return self.chosen
 
     def end_epoch(self, validation: Callable[[], Iterable[Batch]]) -> None:
         """Choose anew. The validation split is held in memory meanwhile (nb101: 307 MB)."""

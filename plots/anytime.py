@@ -6,9 +6,10 @@ The curve runs over epochs 1..N, each the state after that epoch. Epoch 0, befor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
@@ -17,7 +18,20 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from plots import style
-from plots.records import INTERVAL, NO_BAND, RANGE, Array, Comparison, NothingToDrawError, Series, counted, summarise
+from plots.multiples import MOST_TOGETHER, OTHERS, draw_multiples, grid, label_outside
+from plots.multiples import PANEL_HEIGHT as MULTIPLES_HEIGHT
+from plots.records import (
+    DEVIATION,
+    INTERVAL,
+    NO_BAND,
+    RANGE,
+    Array,
+    Comparison,
+    NothingToDrawError,
+    Series,
+    counted,
+    summarise,
+)
 
 NAME = "anytime_error"
 PANEL_HEIGHT = 2.3
@@ -38,24 +52,75 @@ def draw(comparison: Comparison) -> tuple[Figure, list[Series]]:
     if not shown:
         raise NothingToDrawError("no run has a test error at epoch 1 or later yet")
     with style.applied():
-        figure = style.new_figure(style.COLUMN_WIDTH)
-        axes = figure.add_subplot()
-        draw_curves(axes, shown, scale=100, join_gaps=False)
-        axes.set_ylabel("test error of the derived cell (%)")
-        legends = curve_legends(figure, shown, comparison.epochs_differ)
-        legends.extend(_table_lines(figure, axes, comparison, max(one.values.shape[1] for one in shown) - 1))
+        figure, legends, height = panels(
+            comparison,
+            shown,
+            scale=100,
+            join_gaps=False,
+            labels=("test error of the derived cell (%)", "test error (%)"),
+            beside=lambda axes: table_lines(axes, comparison, last_epoch(shown)),
+        )
         style.lay_out(
             figure,
-            PANEL_HEIGHT,
+            height,
             f"Anytime test error, {comparison.bench}, space {comparison.space}",
             comparison.conditions(),
             legends,
-            [*absent_seeds(series), *_not_in_table(shown)],
+            [*absent_seeds(series), *not_in_table(shown), *without_table_lines([comparison])],
         )
     return figure, series
 
 
-def draw_curves(axes: Axes, series: Sequence[Series], scale: float, join_gaps: bool) -> None:
+def panels(
+    comparison: Comparison,
+    shown: Sequence[Series],
+    scale: float,
+    join_gaps: bool,
+    labels: tuple[str, str],
+    beside: Callable[[Axes], list[Line2D]] = lambda axes: [],
+) -> tuple[Figure, list[Legend], float]:
+    """A figure with all curves in one panel of column width, or from eight methods on in a panel each, a page wide.
+
+    Args:
+        comparison: whose curves they are.
+        shown: the curves.
+        scale: what values are multiplied with.
+        join_gaps: as in `draw_curves`.
+        labels: of the vertical axis, in full and for a small panel.
+        beside: draws further lines into a panel, which are then explained below.
+
+    Returns:
+        the figure, its legends, and inches for its panels.
+    """
+    if len(shown) <= MOST_TOGETHER:
+        figure = style.new_figure(style.COLUMN_WIDTH)
+        axes = figure.add_subplot()
+        draw_curves(axes, shown, scale, join_gaps)
+        axes.set_ylabel(labels[0])
+        lines = beside(axes)
+        legends, height = curve_legends(figure, shown, comparison.epochs_differ), PANEL_HEIGHT
+    else:
+        figure = style.new_figure(style.PAGE_WIDTH)
+        used = draw_multiples(
+            figure,
+            [shown],
+            scale,
+            lambda axes, one: draw_curves(axes, one, scale, join_gaps, plain=True),
+            lambda one: curve_label(one, comparison.epochs_differ),
+        )
+        lines = [beside(axes) for axes in used[0]].pop()
+        label_outside(used, "epoch", labels[1])
+        legends, height = [], MULTIPLES_HEIGHT * grid([shown])[0] + 0.2
+        entries = {**band_entries(shown), **mean_entries(shown, plain=True)}
+        legends.append(style.legend_below(figure, list(entries.values()), list(entries), most_columns=4))
+    if lines:
+        legends.append(style.legend_below(figure, lines, [str(line.get_label()) for line in lines]))
+    return figure, legends, height
+
+
+def draw_curves(
+    axes: Axes, series: Sequence[Series], scale: float, join_gaps: bool, singles: bool = True, plain: bool = False
+) -> None:
     """Mean curves with markers, their bands, and faint single seeds.
 
     Args:
@@ -63,60 +128,112 @@ def draw_curves(axes: Axes, series: Sequence[Series], scale: float, join_gaps: b
         series: one for each method, in drawing order.
         scale: what values are multiplied with; 100 turns fractions into percent.
         join_gaps: draw the line through the points that are there; otherwise it breaks where there is none.
+        singles: whether single seeds are drawn.
+        plain: draw the mean as a solid line without markers, where colour alone need not tell methods apart.
     """
     faint = 0.35 if sum(one.seeds for one in series) <= 12 else 0.2
     for position, one in enumerate(series):
         look = style.look(one.method.name)
         if one.band != NO_BAND:
-            x, low = _points(one.low * scale, one.first, join_gaps)
-            _, high = _points(one.high * scale, one.first, join_gaps)
+            x, low = _points(one, one.low * scale, join_gaps)
+            _, high = _points(one, one.high * scale, join_gaps)
             axes.fill_between(x, low, high, color=look.colour, alpha=0.15, linewidth=0, zorder=1)
-            for row in one.values[one.drawn]:
-                x, values = _points(row * scale, one.first, join_gaps)
+            for row in one.values[one.drawn] if singles else ():
+                x, values = _points(one, row * scale, join_gaps)
                 axes.plot(x, values, color=look.colour, linewidth=0.4, alpha=faint, zorder=2)
-        x, mean = _points(one.mean * scale, one.first, join_gaps)
+        x, mean = _points(one, one.mean * scale, join_gaps)
         every = max(1, len(x) // MARKERS)
         start = position * every // len(series)
-        axes.plot(x, mean, **look.line, markevery=(start, every), zorder=3, label=one.method.name)
-    axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True))
+        line = {"color": look.colour, "linewidth": 1.0} if plain and len(x) > 1 else look.line
+        axes.plot(x, mean, **line, markevery=(start, every), zorder=3, label=one.method.name)
+    over_seconds = any(one.seconds is not None for one in series)
+    axes.set_xlabel("seconds of training" if over_seconds else "epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=not over_seconds))
     axes.margins(x=0.02)
 
 
-def _table_lines(figure: Figure, axes: Axes, comparison: Comparison, epochs: int) -> list[Legend]:
-    """The optimum, and what random search expects with one draw an epoch, each trained fully; as the runs recorded."""
+def last_epoch(series: Sequence[Series]) -> int:
+    """The last one that any curve reaches."""
+    return max(len(one.x) for one in series) - 1
+
+
+def table_lines(axes: Axes, comparison: Comparison, epochs: int) -> list[Line2D]:
+    """The optimum, and what random search expects with one draw an epoch, each trained fully; as the runs recorded.
+
+    Args:
+        axes: where to draw.
+        comparison: whose runs they are.
+        epochs: how far the line of random search goes; 0 for none, where the axis has no epochs.
+    """
     lines = []
-    if comparison.random_search:
+    if comparison.random_search and epochs:
         expected = 100 * np.array(comparison.random_search[:epochs])
-        (line,) = axes.plot(
-            np.arange(1, len(expected) + 1), expected, color=style.NEUTRAL, linewidth=0.9, dashes=(2, 1)
-        )
+        x = np.arange(1, len(expected) + 1)
+        (line,) = axes.plot(x, expected, color=style.NEUTRAL, linewidth=0.9, dashes=(2, 1), zorder=2.5)
         line.set_label("random search, a trained cell an epoch")
         lines.append(line)
     if comparison.optimum is not None:
         line = axes.axhline(100 * comparison.optimum, color="black", linewidth=0.9, linestyle=":")
         line.set_label("optimum of the space")
         lines.append(line)
-    return [style.legend_below(figure, lines, [str(line.get_label()) for line in lines])] if lines else []
+    return lines
 
 
-def curve_legends(figure: Figure, series: Sequence[Series], with_epochs: bool) -> list[Legend]:
+def without_table_lines(comparisons: Sequence[Comparison]) -> list[str]:
+    """A note on each line of the table that some runs do not record, as those of older versions."""
+    notes = []
+    for what, lacking in (
+        ("Optimum", [one for one in comparisons if one.optimum is None]),
+        ("Random search", [one for one in comparisons if not one.random_search]),
+    ):
+        if lacking:
+            spaces = (
+                "" if len(lacking) == len(comparisons) else f" of space {', '.join(str(one.space) for one in lacking)}"
+            )
+            notes.append(f"{what}: not recorded by these runs{spaces}.")
+    return notes
+
+
+def curve_legends(figure: Figure, series: Sequence[Series], with_epochs: bool, singles: bool = True) -> list[Legend]:
     """What each line is: the methods with their n, the bands with theirs, means and single seeds."""
     methods = [Line2D([], [], **style.look(one.method.name).line) for one in series]
-    legends = [style.legend_below(figure, methods, [curve_label(one, with_epochs) for one in series])]
-    bands = {}
-    for band in (INTERVAL, RANGE):
+    legend = style.legend_below(figure, methods, [curve_label(one, with_epochs) for one in series])
+    return [legend, *band_legends(figure, series)]
+
+
+def band_legends(figure: Figure, series: Sequence[Series]) -> list[Legend]:
+    """What bands, means and single seeds are; the bands with their n."""
+    bands, means = band_entries(series), mean_entries(series)
+    return [
+        style.legend_below(figure, list(entries.values()), list(entries), most_columns=columns)
+        for entries, columns in ((bands, 1), (means, 3))
+        if entries
+    ]
+
+
+def band_entries(series: Sequence[Series]) -> dict[str, Artist]:
+    """What stands in a legend for each kind of band, by its name with n."""
+    entries: dict[str, Artist] = {}
+    for band in (INTERVAL, DEVIATION, RANGE):
         counts = sorted({one.seeds for one in series if one.band == band})
         if counts:
             patch = Patch(facecolor=style.NEUTRAL, alpha=0.25, linewidth=0)
-            bands[f"band: {band} of {' or '.join(map(str, counts))} seeds"] = patch
-    mean = Line2D([], [], color=style.NEUTRAL, marker="o")
-    if not bands:
-        return [*legends, style.legend_below(figure, [mean], ["one seed, no band"])]
-    single = Line2D([], [], color=style.NEUTRAL, linewidth=0.5, alpha=0.7)
-    legends.append(style.legend_below(figure, list(bands.values()), list(bands), most_columns=1))
-    legends.append(style.legend_below(figure, [mean, single], ["mean over seeds", "single seeds"]))
-    return legends
+            entries[f"band: {band} of {' or '.join(map(str, counts))} seeds"] = patch
+    return entries
+
+
+def mean_entries(series: Sequence[Series], singles: bool = True, plain: bool = False) -> dict[str, Artist]:
+    """What stands in a legend for means and single seeds; `singles` and `plain` as in `draw_curves`."""
+    banded = any(one.band != NO_BAND for one in series)
+    marker = "" if plain else "o"
+    entries: dict[str, Artist] = {
+        "mean over seeds" if banded else "one seed, no band": Line2D([], [], color=style.NEUTRAL, marker=marker)
+    }
+    if banded and singles:
+        entries["single seeds"] = Line2D([], [], color=style.NEUTRAL, linewidth=0.5, alpha=0.7)
+    if plain:
+        entries["means of the other methods"] = Line2D([], [], color=OTHERS, linewidth=0.8)
+    return entries
 
 
 def curve_label(one: Series, with_epochs: bool) -> str:
@@ -136,14 +253,14 @@ def absent_seeds(series: Sequence[Series]) -> list[str]:
     return [f"Without a value yet: {'; '.join(parts)}."] if parts else []
 
 
-def _points(values: Array, first: int, join_gaps: bool) -> tuple[Array, Array]:
-    """Epochs and values to draw, from epoch `first` on."""
-    epochs, values = np.arange(first, len(values), dtype=np.float64), values[first:]
+def _points(one: Series, values: Array, join_gaps: bool) -> tuple[Array, Array]:
+    """Where values lie and what is to be drawn there, from the first epoch on."""
+    x, values = one.x[one.first :], values[one.first :]
     there = np.isfinite(values) | (not join_gaps)
-    return epochs[there], values[there]
+    return x[there], values[there]
 
 
-def _not_in_table(series: Sequence[Series]) -> list[str]:
+def not_in_table(series: Sequence[Series]) -> list[str]:
     """A note on cells that a partial table does not hold, since they are missing from the means."""
     recorded = sum(max(0, len(run.lines) - 1) for one in series for run in one.method.runs)
     missing = recorded - sum(int(np.isfinite(one.values[:, 1:]).sum()) for one in series)

@@ -1,148 +1,74 @@
-"""The quantities that a report draws over a search, each read from, or derived from, one epoch's line.
-
-A line of another version may lack an entry, and a damaged one may hold anything in it: whatever is no finite number is
-no point of a curve.
-"""
+"""The test error over a search as a figure may ask for it: over epochs or seconds, of the epoch's cell or the best."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
-from harness.run_folder import Line
-from plots.records import Array, Method, Run, as_number
+from plots.measures import Curve, best_so_far, curve
+from plots.pages import Options
+from plots.records import DEVIATION, INTERVAL, Array, Comparison, Method, NothingToDrawError, Series, summarise
 
+POINTS = 200
 
-@dataclass(frozen=True)
-class Quantity:
-    """What a chart shows.
-
-    Attributes:
-        name: as the report's data call it; that of the line's entry where there is one.
-        label: as on the axis.
-        is_error: a fraction that is shown in percent.
-        first: the first epoch drawn.
-        meaning: in a sentence.
-        of: its value, None where a line does not give it.
-    """
-
-    name: str
-    label: str
-    is_error: bool
-    first: int
-    meaning: str
-    of: Callable[[Line], float | None]
-
-
-def run_curve(run: Run, quantity: Quantity) -> Array:
-    """One quantity of one run: [recorded epochs from 0], NaN where there is none or it is not drawn."""
-    values = [quantity.of(line) for line in run.lines[quantity.first :]]
-    absent = [math.nan] * min(quantity.first, len(run.lines))
-    return np.array([*absent, *(math.nan if value is None else value for value in values)], dtype=np.float64)
-
-
-def method_curves(method: Method, quantity: Quantity) -> Array:
-    """The same of every run: [seeds, recorded epochs from 0]."""
-    rows = [run_curve(run, quantity) for run in method.runs]
-    values = np.full((len(rows), max((len(row) for row in rows), default=0)), np.nan)
-    for filled, row in zip(values, rows, strict=True):
-        filled[: len(row)] = row
-    return values
-
-
-def _entry(name: str) -> Callable[[Line], float | None]:
-    def of(line: Line) -> float | None:
-        number = as_number(line.get(name))
-        return number if number is not None and math.isfinite(number) else None
-
-    return of
-
-
-def _derived(compute: Callable[[float, float], float], first: str, second: str) -> Callable[[Line], float | None]:
-    """A quantity of two entries, where both are there and the outcome is finite."""
-    of_first, of_second = _entry(first), _entry(second)
-
-    def of(line: Line) -> float | None:
-        left, right = of_first(line), of_second(line)
-        number = None if left is None or right is None else compute(left, right)
-        return number if number is not None and math.isfinite(number) else None
-
-    return of
-
-
-def _supernet_error(line: Line) -> float | None:
-    accuracy = _entry("supernet_valid_accuracy")(line)
-    return None if accuracy is None else 1 - accuracy
-
-
-_HESSIAN = "of the Hessian of the validation loss with respect to the alphas"
-
-QUANTITIES = {
-    one.name: one
-    for one in (
-        Quantity(
-            "test_error",
-            "test error of the derived cell",
-            True,
-            1,
-            "The table's test error of the cell that the search would return if it stopped at this epoch.",
-            _entry("test_error"),
-        ),
-        Quantity(
-            "valid_error",
-            "validation error of the derived cell",
-            True,
-            1,
-            "The table's validation error of that cell.",
-            _entry("valid_error"),
-        ),
-        Quantity(
-            "supernet_valid_error",
-            "supernet's validation error",
-            True,
-            1,
-            "What the supernet itself gets wrong on validation images, at the current mixture.",
-            _supernet_error,
-        ),
-        Quantity("spectral_norm", "spectral norm", False, 0, f"Spectral norm {_HESSIAN}.", _entry("spectral_norm")),
-        Quantity("lambda_max", "λ max", False, 0, f"Largest eigenvalue {_HESSIAN}.", _entry("lambda_max")),
-        Quantity("lambda_min", "λ min", False, 0, f"Smallest eigenvalue {_HESSIAN}.", _entry("lambda_min")),
-        Quantity(
-            "trace",
-            "trace",
-            False,
-            0,
-            f"Trace {_HESSIAN}; random smoothing shrinks it (equation 6).",
-            _entry("trace"),
-        ),
-        Quantity(
-            "projection_gap",
-            "projection gap",
-            False,
-            1,
-            "Validation loss of the supernet at the derived cell's 0/1 mixture less that at the current mixture, with "
-            "the same weights: what discretisation costs.",
-            _derived(lambda derived, current: derived - current, "projection_loss", "supernet_valid_loss"),
-        ),
-        Quantity(
-            "bound",
-            "bound C",
-            False,
-            1,
-            "Spectral norm of the Hessian with respect to the mixture, times the squared distance between the derived "
-            "cell's mixture and the current one: the bound of section 4.",
-            _derived(lambda norm, distance: norm * distance, "mixture_spectral_norm", "mixture_distance"),
-        ),
-        Quantity(
-            "entropy",
-            "entropy of the mixture",
-            False,
-            0,
-            "Mean over the mixture's rows of entropy over its largest possible value: 1 is undecided, 0 is one-hot.",
-            _entry("entropy"),
-        ),
-    )
+CHOICES = {
+    None: "test error of the derived cell (%)",
+    "supernet": "test error, best by supernet (%)",
+    "table": "test error, best by table (%)",
 }
+"""What the vertical axis says, by how the cell is chosen."""
+
+
+def error_series(comparison: Comparison, methods: Sequence[Method], options: Options) -> list[Series]:
+    """Test errors of methods that share a panel.
+
+    Over seconds a method's curve ends with its fastest seed, so that each point is over the same seeds; before a seed's
+    first epoch has ended it has no value.
+
+    Raises:
+        NothingToDrawError: seconds are asked for, and no run recorded them.
+    """
+    quantity = "test_error" if options.chosen_by is None else f"test_error_best_by_{options.chosen_by}"
+    wanted = INTERVAL if options.interval else DEVIATION
+    curves = {method.name: [_chosen(curve(run, len(run.lines)), options) for run in method.runs] for method in methods}
+    if not options.seconds:
+        return [
+            summarise(method, quantity, _stacked([one.test_error for one in curves[method.name]]), 1, wanted)
+            for method in methods
+        ]
+    ends = [one.seconds[-1] for method in methods for one in curves[method.name]]
+    if not np.isfinite(ends).any():
+        raise NothingToDrawError(f"no run of space {comparison.space} recorded its seconds of training")
+    grid = np.linspace(0, np.nanmax(ends), POINTS + 1)[1:]
+    found = []
+    for method in methods:
+        fastest = np.nanmin([one.seconds[-1] for one in curves[method.name]], initial=np.inf)
+        values = np.stack([_at(one, np.where(grid <= fastest, grid, np.nan)) for one in curves[method.name]])
+        found.append(summarise(method, quantity, values, 0, wanted, grid))
+    return found
+
+
+def _chosen(one: Curve, options: Options) -> Curve:
+    """The curve of the best cell so far, by what it is chosen by; the untrained line 0 is not among them."""
+    if options.chosen_by is None:
+        return one
+    scores = -one.supernet_accuracy if options.chosen_by == "supernet" else one.valid_error
+    best = best_so_far(scores[1:], one.test_error[1:])
+    return dataclasses.replace(one, test_error=np.concatenate([one.test_error[:1], best]))
+
+
+def _at(one: Curve, seconds: Array) -> Array:
+    """The test error of the cell that a search would return at each time, NaN before its first epoch has ended."""
+    epochs = np.searchsorted(one.seconds, seconds, side="right") - 1
+    there = np.isfinite(seconds) & (epochs >= 1) & (epochs < len(one.test_error)) & np.isfinite(one.seconds[-1])
+    return np.where(there, one.test_error[np.where(there, epochs, 0)] if len(one.test_error) else np.nan, np.nan)
+
+
+def _stacked(rows: Sequence[Array]) -> Array:
+    """[seeds, epochs], NaN beyond a seed's last epoch."""
+    values = np.full((len(rows), max(map(len, rows), default=0)), np.nan)
+    for row, given in zip(values, rows, strict=True):
+        row[: len(given)] = given
+    return values

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -34,7 +35,7 @@ def draw(comparison: Comparison) -> tuple[Figure, list[Series]]:
         NothingToDrawError: no run has both errors after epoch 1 or later.
     """
     methods = sorted(comparison.methods, key=lambda method: style.drawing_order(method.name))
-    pairs = [pair for pair in map(_pair, methods) if all(one.seeds for one in pair)]
+    pairs = [pair for pair in map(error_pair, methods) if all(one.seeds for one in pair)]
     if not pairs:
         raise NothingToDrawError("no run has a supernet error and a test error at epoch 1 or later yet")
     columns = min(len(pairs), 2 if len(pairs) <= 2 else 3 if len(pairs) in (3, 5, 6, 9) else 4)
@@ -54,7 +55,7 @@ def draw(comparison: Comparison) -> tuple[Figure, list[Series]]:
             axes.tick_params(labelbottom=True)
         for axes in panels[:, 0]:
             axes.set_ylabel("error (%)")
-        _error_axis(panels[0, 0], pairs)
+        error_axis(panels[0, 0], [one for pair in pairs for one in pair])
         legend = style.legend_below(
             figure,
             [Line2D([], [], color=style.NEUTRAL, linestyle="--"), Line2D([], [], color=style.NEUTRAL, linewidth=1.8)],
@@ -71,7 +72,7 @@ def draw(comparison: Comparison) -> tuple[Figure, list[Series]]:
     return figure, [one for pair in pairs for one in pair]
 
 
-def _pair(method: Method) -> tuple[Series, Series]:
+def error_pair(method: Method) -> tuple[Series, Series]:
     """Supernet validation error and table test error."""
     return (
         summarise(method, "supernet_valid_error", 1 - method.values("supernet_valid_accuracy"), first=1),
@@ -97,9 +98,9 @@ def _draw_panel(axes: Axes, supernet: Series, table: Series) -> None:
     axes.margins(x=0.02)
 
 
-def _error_axis(axes: Axes, pairs: list[tuple[Series, Series]]) -> None:
+def error_axis(axes: Axes, errors: Sequence[Series]) -> None:
     """Logarithmic from 1 % on, so that both errors have room; linear below, so that zero has a place."""
-    means = np.concatenate([100 * one.mean[1:] for pair in pairs for one in pair])
+    means = np.concatenate([100 * one.mean[1:] for one in errors])
     axes.set_yscale("symlog", linthresh=1, linscale=0.3)
     lowest = float(np.nanmin(means))
     axes.set_ylim(lowest / 1.2 if lowest > 0 else -0.05, float(np.nanmax(means)) * 1.15 + 0.1)

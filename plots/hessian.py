@@ -15,10 +15,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from plots import style
-from plots.anytime import PANEL_HEIGHT, absent_seeds, curve_legends, draw_curves
+from plots.anytime import absent_seeds, panels
 from plots.records import NO_BAND, Comparison, NothingToDrawError, Series, summarise
 
 NAME = "hessian"
+LABELS = ("spectral norm of the Hessian", "spectral norm")
 
 
 def draw(comparison: Comparison) -> tuple[Figure, list[Series]]:
@@ -33,25 +34,25 @@ def draw(comparison: Comparison) -> tuple[Figure, list[Series]]:
     if not any((one.values > 0).any() for one in shown):
         raise NothingToDrawError("no run has a Hessian (its spectral norm is missing at every epoch)")
     with style.applied():
-        figure = style.new_figure(style.COLUMN_WIDTH)
-        axes = figure.add_subplot()
-        draw_curves(axes, shown, scale=1, join_gaps=True)
-        cut = _log_axis(axes, shown)
-        axes.set_ylabel("spectral norm of the Hessian")
-        legends = curve_legends(figure, shown, comparison.epochs_differ)
+        figure, legends, height = panels(comparison, shown, scale=1, join_gaps=True, labels=LABELS)
+        cut = log_axis(figure.axes[0], shown)
         style.lay_out(
             figure,
-            PANEL_HEIGHT,
+            height,
             f"Hessian of the validation loss, {comparison.bench}, space {comparison.space}",
             comparison.conditions(),
             legends,
-            [*_left_out(series), *absent_seeds(shown), *cut],
+            [*left_out(series), *absent_seeds(shown), *cut],
         )
     return figure, shown
 
 
-def _log_axis(axes: Axes, series: Sequence[Series]) -> list[str]:
-    """Give the vertical axis the range of the single seeds; a note where a band or a value lies below it."""
+def log_axis(axes: Axes, series: Sequence[Series]) -> list[str]:
+    """Give the vertical axis, and those that share it, the range of the single seeds.
+
+    Returns:
+        a note where a band or a value lies below it.
+    """
     values = np.concatenate([one.values[np.isfinite(one.values)] for one in series])
     lowest, highest = values[values > 0].min(), values.max()
     widen = max(1.15, (2.5 * lowest / highest) ** 0.5)
@@ -74,7 +75,7 @@ def _log_axis(axes: Axes, series: Sequence[Series]) -> list[str]:
     return notes
 
 
-def _left_out(series: Sequence[Series]) -> list[str]:
+def left_out(series: Sequence[Series]) -> list[str]:
     """Which methods have no curve, and why."""
     absent = [one.method for one in series if not one.seeds]
     without = [style.look(method.name).label for method in absent if not method.has_alphas]

@@ -66,7 +66,7 @@ def _main_table(methods: Sequence[MethodSummary], metric: Measure) -> Iterator[s
         rows.append([method.name, str(one.n), show(one.mean.value), _interval(one.mean, show), show(one.median)])
         rows[-1] += [approximately + show(one.interquartile_mean.value), _interval(one.interquartile_mean, show)]
         rows[-1] += [show(one.low), show(one.high)]
-    yield from _columns(rows)
+    yield from in_columns(rows)
 
 
 def _seed_table(methods: Sequence[MethodSummary], metric: Measure) -> Iterator[str]:
@@ -77,7 +77,7 @@ def _seed_table(methods: Sequence[MethodSummary], metric: Measure) -> Iterator[s
         for method in methods:
             by_seed = method.measures[metric.name].by_seed
             rows.append([method.name, *(metric.shown(by_seed[seed]) if seed in by_seed else "" for seed in abreast)])
-        yield from _columns(rows)
+        yield from in_columns(rows)
 
 
 def _other_measures(methods: Sequence[MethodSummary], tested: Measure) -> Iterator[str]:
@@ -94,7 +94,7 @@ def _other_measures(methods: Sequence[MethodSummary], tested: Measure) -> Iterat
     ]
     for method in methods:
         rows.append([method.name, *(_with_half(method.measures[measure.name], measure) for measure in shown)])
-    yield from _columns(rows)
+    yield from in_columns(rows)
 
 
 def _tests(family: Family, metric: Measure, spread: float) -> Iterator[str]:
@@ -108,7 +108,7 @@ def _tests(family: Family, metric: Measure, spread: float) -> Iterator[str]:
         rows.append([f"{test.first} - {test.second}", sign + metric.shown(test.difference), f"{test.delta.value:+.2f}"])
         rows[-1] += [_interval(test.delta, "{:+.2f}".format), f"{test.u:g}", _p(test.p), _p(test.holm_p)]
         rows[-1] += ["significant" if test.significant else "not significant"]
-    yield from _columns(rows)
+    yield from in_columns(rows)
     yield "Below 0: the first is lower, which is better."
     yield from _wrapped(power_text(family, metric, spread))
 
@@ -159,7 +159,7 @@ def _overall(overall: Overall, metric: Measure) -> Iterator[str]:
         if means:
             rows[-1] += [("~" if overall.approximate else "") + metric.shown(means[name].value)]
             rows[-1] += [_interval(means[name], metric.shown)]
-    yield from _columns(rows)
+    yield from in_columns(rows)
     yield from _wrapped(ranks_text(overall))
     yield ""
     yield from _bullets(overall.caveats)
@@ -181,7 +181,7 @@ def ranks_text(overall: Overall) -> str:
     return text
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def in_columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Rows with the first column to the left and the others to the right, two blanks apart."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *others in rows:

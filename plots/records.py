@@ -25,6 +25,7 @@ Array = npt.NDArray[np.float64]
 
 FORMAT = 1
 INTERVAL = "95 % t-interval of the mean"
+DEVIATION = "± one standard deviation"
 RANGE = "range"
 NO_BAND = ""
 INNER = "a results folder of its own"
@@ -152,7 +153,8 @@ class Series:
         n: [epochs] seeds that have a value.
         mean: [epochs] over those seeds.
         low, high: [epochs] the band, NaN where it has none.
-        band: `INTERVAL`, `RANGE` or `NO_BAND`.
+        band: `INTERVAL`, `DEVIATION`, `RANGE` or `NO_BAND`.
+        seconds: [points] where the values lie, if at seconds of training instead of epochs.
     """
 
     method: Method
@@ -164,6 +166,12 @@ class Series:
     low: Array
     high: Array
     band: str
+    seconds: Array | None = None
+
+    @property
+    def x(self) -> Array:
+        """[epochs] or [points] where values lie on the horizontal axis."""
+        return np.arange(self.values.shape[1], dtype=np.float64) if self.seconds is None else self.seconds
 
     @property
     def drawn(self) -> npt.NDArray[np.bool_]:
@@ -201,54 +209,63 @@ def gather(results: Path) -> tuple[list[Comparison], list[str]]:
     return [_compare(bench, space, grouped[bench, space]) for bench, space in sorted(grouped)], notes
 
 
-def summarise(method: Method, quantity: str, values: Array, first: int) -> Series:
+def summarise(
+    method: Method, quantity: str, values: Array, first: int, wanted: str = INTERVAL, seconds: Array | None = None
+) -> Series:
     """Mean and band over seeds, at each epoch over the seeds that have it.
 
-    Three seeds or more get Student's 95 % interval of the mean, where at least three have the epoch; two get their
-    range, where both have it; one gets no band. Only values from epoch `first` on decide how many seeds there are.
+    Three seeds or more get the band that is wanted, where at least three have the epoch; two get their range, where
+    both have it; one gets no band. Only values from epoch `first` on decide how many seeds there are.
 
     Args:
         method: whose values they are.
         quantity: what they are, as the CSV names it.
         values: [seeds, epochs from 0], NaN where there is none.
         first: the first epoch that the figure shows.
+        wanted: `INTERVAL`, Student's, or `DEVIATION`, with n - 1.
+        seconds: where the values lie, if not at epochs.
     """
     there = np.isfinite(values)
     n = there.sum(axis=0)
     mean = np.divide(np.where(there, values, 0.0).sum(axis=0), n, out=np.full(n.shape, np.nan), where=n > 0)
     low, high = np.full(n.shape, np.nan), np.full(n.shape, np.nan)
     seeds = int(there[:, first:].any(axis=1).sum())
-    band = INTERVAL if seeds >= 3 else RANGE if seeds == 2 else NO_BAND
-    if band == INTERVAL:
+    band = wanted if seeds >= 3 else RANGE if seeds == 2 else NO_BAND
+    if band in (INTERVAL, DEVIATION):
         enough = n >= 3
         squares = (np.where(there, values - mean, 0.0) ** 2).sum(axis=0)[enough]
-        half = t_half_width(squares / (n[enough] - 1), n[enough])
+        variance = squares / (n[enough] - 1)
+        half = t_half_width(variance, n[enough]) if band == INTERVAL else np.sqrt(variance)
         low[enough], high[enough] = mean[enough] - half, mean[enough] + half
     elif band == RANGE:
         enough = n >= 2
         low[enough] = np.where(there, values, np.inf).min(axis=0)[enough]
         high[enough] = np.where(there, values, -np.inf).max(axis=0)[enough]
-    return Series(method, quantity, first, values, n, mean, low, high, band)
+    return Series(method, quantity, first, values, n, mean, low, high, band, seconds)
 
 
-def csv_text(comparison: Comparison, series: Sequence[Series]) -> str:
+def csv_text(*figures: tuple[Comparison, Sequence[Series]]) -> str:
     """The numbers behind a figure: a row for each method, quantity and epoch that has a value, errors as fractions.
 
     The columns after `high` say what the band is and under what conditions the numbers arose; then comes one column
     for each seed. Cells without a number are empty.
     """
+    parts = [(comparison, one) for comparison, series in figures for one in series]
+    series = [one for _, one in parts]
     seeds = sorted({run.seed for one in series for run in one.method.runs})
-    columns = ["bench", "space", "method", "quantity", "epoch", "n", "mean", "low", "high", "band", "table", "scale"]
+    at = "epoch" if all(one.seconds is None for one in series) else "seconds"
+    columns = ["bench", "space", "method", "quantity", at, "n", "mean", "low", "high", "band", "table", "scale"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*columns, *(f"seed{seed}" for seed in seeds)])
-    for one in series:
+    for comparison, one in parts:
         row_of_seed = {run.seed: row for row, run in enumerate(one.method.runs)}
-        for epoch in np.flatnonzero(one.n):
-            by_seed = [one.values[row_of_seed[seed], epoch] if seed in row_of_seed else np.nan for seed in seeds]
+        for point in np.flatnonzero(one.n):
+            by_seed = [one.values[row_of_seed[seed], point] if seed in row_of_seed else np.nan for seed in seeds]
             writer.writerow(
-                [comparison.bench, comparison.space, one.method.name, one.quantity, epoch, one.n[epoch]]
-                + [_number(value) for value in (one.mean[epoch], one.low[epoch], one.high[epoch])]
+                [comparison.bench, comparison.space, one.method.name, one.quantity]
+                + [point if one.seconds is None else round(float(one.seconds[point]), 6), one.n[point]]
+                + [_number(value) for value in (one.mean[point], one.low[point], one.high[point])]
                 + [one.band, comparison.table, comparison.scale]
                 + [_number(value) for value in by_seed]
             )

@@ -21,11 +21,11 @@ from harness import __version__
 from harness.run_folder import EPOCHS, Line, RunFolder, RunFolderError
 from plots import cell, style
 from plots.caveats import machine, numbers
-from plots.curves import QUANTITIES, method_curves, run_curve
 from plots.findings import Block, Judgement, Overall
 from plots.judgement_files import plain
 from plots.judgement_text import power_text, ranks_text, tests_heading
 from plots.measures import MEASURES, Measure, curve
+from plots.quantities import QUANTITIES, method_curves, run_curve
 from plots.records import Array, Comparison, Method, Run, summarise
 from plots.report_conditions import environments_of, settings_of
 from plots.survey import Survey

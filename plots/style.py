@@ -237,6 +237,7 @@ def save(figure: Figure, stem: Path, numbers: str) -> list[Path]:
     """
     contents = {}
     with applied():
+        _settle(figure)
         for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
             data = io.BytesIO()
             figure.savefig(data, format=suffix[1:], metadata=metadata)
@@ -246,6 +247,15 @@ def save(figure: Figure, stem: Path, numbers: str) -> list[Path]:
     for path, content in zip(paths, contents.values(), strict=True):
         write_atomically(path, content)
     return paths
+
+
+def _settle(figure: Figure) -> None:
+    """Fix the places of the panels, rounded: the layout's solver differs from run to run in the last digits."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        left, bottom, width, height = axes.get_position(original=True).bounds
+        axes.set_position((round(left, 6), round(bottom, 6), round(width, 6), round(height, 6)))
 
 
 def _look_from_hash(name: str) -> Look:

@@ -36,7 +36,17 @@ from plots.records import (
 )
 
 #: entries of a line that statistics and figures read as fractions
-FRACTIONS = ("test_error", "valid_error", "supernet_valid_accuracy")
+FRACTIONS = ("test_error", "valid_error", "supernet_valid_accuracy", "projection_accuracy", "entropy")
+#: other entries that they read, as numbers
+NUMBERS = (
+    "supernet_valid_loss",
+    "spectral_norm",
+    "lambda_max",
+    "trace",
+    "projection_loss",
+    "mixture_distance",
+    "mixture_spectral_norm",
+)
 
 
 @dataclass(frozen=True)
@@ -94,8 +104,11 @@ class Entry:
 
     @property
     def conditions(self) -> tuple[int, str]:
-        """What seeds of one method must share."""
-        return self.config["epochs"], json.dumps(self.config.get("settings"), sort_keys=True)
+        """What seeds of one method must share; whether the Hessian by the mixture was measured besides is not of it."""
+        settings = dict(self.config.get("settings") or {})
+        if isinstance(hessian := settings.get("hessian"), dict):
+            settings["hessian"] = {key: value for key, value in hessian.items() if key != "mixture"}
+        return self.config["epochs"], json.dumps(settings, sort_keys=True)
 
 
 def survey(results: Path, read: Callable[[RunFolder], Entry] | None = None) -> Survey:
@@ -144,6 +157,8 @@ def read_entry(folder: RunFolder) -> Entry:
     config = folder.config()
     check_config(folder, config)
     run = read_run(folder, config)
+    for key in NUMBERS:
+        run.values(key)
     for key in FRACTIONS:
         values = run.values(key)
         for epoch in np.flatnonzero((values < 0) | (values > 1)):

@@ -96,6 +96,10 @@ class SearchSpace:
         Args:
             rows: arrays of the shapes `row_shapes`.
         """
+        return self.cell(*self.derive_choice(rows))
+
+    def derive_choice(self, rows: Sequence[npt.ArrayLike]) -> tuple[ParentChoice, tuple[str, ...]]:
+        """Parents and operations of the cell that `derive` gives, loose ends included."""
         arrays = [np.asarray(row) for row in rows]
         if tuple(array.shape for array in arrays) != self.row_shapes:
             raise ValueError(f"expected rows of shapes {self.row_shapes}, got {tuple(a.shape for a in arrays)}")
@@ -106,7 +110,7 @@ class SearchSpace:
             _largest(chosen[node], count) if node in chosen else tuple(range(node))
             for node, count in enumerate(self.parent_counts, start=1)
         )
-        return self.cell(parents, [OPERATIONS[index] for index in operations.argmax(axis=1)])
+        return parents, tuple(OPERATIONS[index] for index in operations.argmax(axis=1))
 
     def sample(self, generator: random.Random) -> Cell:
         """A cell drawn uniformly over parents and operations with loose ends (`search_space.py:35-69`)."""

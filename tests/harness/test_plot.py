@@ -120,3 +120,84 @@ def test_bad_arguments_are_one_line_and_status_2(capsys: pytest.CaptureFixture[s
     message = capsys.readouterr().err
     assert message.startswith("error: ")
     assert message.count("\n") == 1
+
+
+def test_figures_are_drawn_by_name_and_the_one_that_cannot_be_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path, "darts", 0, [0.9, 0.3, 0.2, 0.1], norm=None)
+    assert main([str(tmp_path), "--figure", "3,5"]) == 0
+    printed = capsys.readouterr()
+    assert [Path(line).name for line in printed.out.splitlines()] == [
+        f"figure3_digits.{kind}" for kind in ("png", "pdf", "csv")
+    ]
+    assert printed.err == (
+        "not drawn: figure 5 of digits: no run has a Hessian (its spectral norm is missing at every epoch)\n"
+    )
+    assert image.imread(tmp_path / "figures" / "figure3_digits.png").shape[1] >= 3 * 200
+
+
+def test_every_named_figure_is_listed_and_an_unknown_one_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--figure", "list"]) == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert {"3", "4", "5", "table5", "cells", "theory"} <= set(listed)
+    write_run(tmp_path, "darts", 0, [0.9, 0.3, 0.2, 0.1])
+    assert run_command(lambda: main([str(tmp_path), "--figure", "3,7"])) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "unknown figure '7'; known: " + ", ".join(listed) in message
+    assert not (tmp_path / "figures").exists()
+
+
+def test_a_named_figure_is_drawn_though_one_folder_is_torn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(tmp_path, "darts", 0, [0.9, 0.3, 0.2, 0.1])
+    (write_run(tmp_path, "darts", 1, [0.9, 0.3, 0.2, 0.1]) / "epochs.jsonl").write_text("?\n")
+    assert main([str(tmp_path), "--figure", "4"]) == 0
+    assert f"left out: {run_path(tmp_path, 'digits', 1, 'darts', 1)}: " in capsys.readouterr().err
+
+
+def test_a_folder_without_a_run_is_said_to_be_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(lambda: main([str(tmp_path), "--figure", "3"])) == 2
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path}: no run here that can be drawn; make one with `python -m harness.run`\n"
+    )
+
+
+def test_the_table_is_printed_with_its_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_run(tmp_path, "darts", 0, [0.9, 0.3, 0.2])
+    RunFolder(path).append({"epoch": 3, "test_error": 0.1, "ops": ["input", "maxpool3x3", "output"]})
+    assert main([str(tmp_path), "--figure", "table5", "--out", str(tmp_path / "out")]) == 0
+    header, row, *paths = capsys.readouterr().out.splitlines()
+    assert header.endswith("space 1")
+    assert row.split() == ["darts", "1.000", "(n=1)"]
+    assert [Path(path).name for path in paths] == [f"table5_digits.{kind}" for kind in ("png", "pdf", "csv")]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--figure", "3,"],
+        ["--x", "years"],
+        ["--figure", "cells", "--epochs", "5,-1"],
+        ["--figure", "3"],
+        ["--methods", "gdas"],
+        ["--band", "interval"],
+    ],
+)
+def test_named_figures_refuse_mistakes_in_one_line(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path, "gdas", 0, [0.9, 0.3, 0.2, 0.1])
+    assert run_command(lambda: main([str(tmp_path), *arguments])) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: ")
+
+
+def test_redrawing_a_named_figure_gives_the_same_bytes(tmp_path: Path) -> None:
+    write_run(tmp_path, "darts", 0, [0.9, 0.3, 0.2, 0.1])
+    for out in ("one", "two"):
+        main([str(tmp_path), "--figure", "4,theory", "--out", str(tmp_path / out)])
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()

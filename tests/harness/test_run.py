@@ -147,6 +147,22 @@ def test_epochs_to_keep_that_cannot_be_are_refused(text: str, message: str, tmp_
         run.main(command(tmp_path, "--optimizer", "darts", "--seeds", "1", "--keep", text))
 
 
+def test_a_run_from_before_the_hessian_by_the_mixture_is_the_same_run_and_one_that_refused_it_is_not(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = seed_folder(tmp_path, 0)
+    shutil.copytree(seed_folder(finished, 0), folder)
+    older = json.loads((folder / "config.json").read_text())
+    assert older["settings"]["hessian"].pop("mixture") is True  # digits asks for it, though the default is false
+    (folder / "config.json").write_text(json.dumps(older))
+    assert run.main(command(tmp_path, "--optimizer", "darts", "--seeds", "1")) == 0
+    assert "seed 0: finished before (2 epochs), skipped" in capsys.readouterr().out
+    older["settings"]["hessian"]["mixture"] = False
+    (folder / "config.json").write_text(json.dumps(older))
+    with pytest.raises(UserError, match=r"settings\.hessian\.mixture = False, asked for is True"):
+        run.main(command(tmp_path, "--optimizer", "darts", "--seeds", "1"))
+
+
 def test_a_half_done_seed_goes_on(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = command(tmp_path, "--optimizer", "darts", "--seeds", "1")
     arguments[arguments.index("data.images=20")] = "data.images=100"

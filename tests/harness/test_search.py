@@ -173,7 +173,7 @@ STOPPING: dict[str, Any] = {
 
 def test_after_an_early_stop_every_line_is_of_the_earlier_cell_and_nothing_trains(tmp_path: Path) -> None:
     stopping = small_search(tmp_path / "es", "darts_es", **STOPPING)
-    plain = small_search(tmp_path / "darts", "darts", hessian__every=1)
+    plain = small_search(tmp_path / "darts", "darts", hessian__every=1, hessian__mixture=False)
     stopping.run()
     plain.run(stopped=lambda: len(plain.folder.epochs()) == 4)
     lines, without = stopping.folder.epochs(), plain.folder.epochs()

@@ -15,7 +15,10 @@ WriteRun = Callable[..., Path]
 
 @pytest.fixture
 def write_run(tmp_path: Path) -> WriteRun:
-    """Write one seed below `tmp_path`: test errors given from epoch 0 on, and what else differs from the defaults."""
+    """Write one seed below `tmp_path`: test errors given from epoch 0 on, and what else differs from the defaults.
+
+    `entries` are further entries of the lines, each with a value for every epoch.
+    """
 
     def write(
         method: str,
@@ -31,6 +34,7 @@ def write_run(tmp_path: Path) -> WriteRun:
         settings: dict[str, Any] | None = None,
         table: dict[str, Any] | None = None,
         scale: str = "4 channels, 3 cells",
+        entries: dict[str, Sequence[Any]] | None = None,
     ) -> Path:
         optimizer, _, name = method.partition("@")
         table = table or {"label": "digits", "kind": "measured", "sha256": "ab" * 32}
@@ -60,6 +64,7 @@ def write_run(tmp_path: Path) -> WriteRun:
                     "supernet_valid_accuracy": 1 - 0.5 / (epoch + 1),
                     "spectral_norm": norms[epoch] if norms else None,
                     "alphas": [[0.0, 0.1]] if alphas else [],
+                    **{key: values[epoch] for key, values in (entries or {}).items()},
                 }
             )
         return folder.path

@@ -9,17 +9,10 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from plots import anytime, decay, style
+from plots import anytime, decay, hessian, style
 from plots.records import NothingToDrawError, gather
 from tests.plots.conftest import WriteRun
-
-
-def legend_texts(figure: Figure) -> list[str]:
-    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
-
-
-def page_texts(figure: Figure) -> str:
-    return " ".join(text.get_text().replace("\n", " ") for text in figure.texts)
+from tests.plots.reading import legend_texts, page_texts
 
 
 def mean_line(figure: Figure, method: str) -> Line2D:
@@ -187,3 +180,28 @@ def test_runs_that_recorded_no_optimum_are_drawn_without(write_run: WriteRun, tm
     (comparison,), _ = gather(tmp_path)
     figure, _ = anytime.draw(comparison)
     assert not {"optimum of the space"} & {str(line.get_label()) for line in figure.axes[0].get_lines()}
+
+
+def test_from_eight_methods_on_each_has_a_panel_of_its_own(write_run: WriteRun, tmp_path: Path) -> None:
+    for number in range(8):
+        write_run(f"m{number}", 0, [0.9, 0.4, 0.2], norms=[0.1, None, 0.3])
+    (comparison,), _ = gather(tmp_path)
+    for module in (anytime, hessian):
+        figure, series = module.draw(comparison)
+        panels = [axes for axes in figure.axes if axes.axison]
+        assert [axes.get_title() for axes in panels] == [f"m{number}, n=1" for number in range(8)]
+        assert figure.get_size_inches()[0] == style.PAGE_WIDTH
+        assert len({axes.get_ylim() for axes in panels}) == 1
+        assert len(series) == 8
+    write_run("m0", 1, [0.9, 0.4, 0.2])
+    (comparison,), _ = gather(tmp_path)
+    figure, _ = anytime.draw(comparison)
+    assert "means of the other methods" in legend_texts(figure)
+
+
+def test_what_the_table_holds_is_noted_where_it_was_not_recorded(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("darts", 0, [0.9, 0.4, 0.2], table={"label": "x", "optimum": {"test_error": 0.1}, "random_search": 3})
+    (comparison,), _ = gather(tmp_path)
+    figure, _ = anytime.draw(comparison)
+    assert "Random search: not recorded by these runs." in page_texts(figure)
+    assert "Optimum:" not in page_texts(figure)

@@ -6,17 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from plots import hessian, style
 from plots.records import NothingToDrawError, gather
 from tests.plots.conftest import WriteRun
+from tests.plots.reading import page_texts
 
 ERRORS = [0.9, 0.4, 0.3, 0.2]
-
-
-def page_texts(figure: Figure) -> str:
-    return " ".join(text.get_text().replace("\n", " ") for text in figure.texts)
 
 
 def test_the_axis_is_logarithmic_and_epoch_0_is_on_it(write_run: WriteRun, tmp_path: Path) -> None:

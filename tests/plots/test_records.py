@@ -227,7 +227,7 @@ def test_csv_holds_the_numbers_and_the_conditions(write_run: WriteRun, tmp_path:
     write_run("gdas", 3, [0.7, 0.1], epochs=2)
     (comparison,), _ = gather(tmp_path)
     series = [summarise(method, "test_error", method.values("test_error"), 1) for method in comparison.methods]
-    rows = list(csv.DictReader(io.StringIO(csv_text(comparison, series))))
+    rows = list(csv.DictReader(io.StringIO(csv_text((comparison, series)))))
     assert ",".join(rows[0]) == "bench,space,method,quantity,epoch,n,mean,low,high,band,table,scale,seed0,seed3"
     assert [(row["method"], row["epoch"], row["n"]) for row in rows] == [
         ("darts", "0", "2"),

@@ -193,6 +193,14 @@ def test_keeping_some_runs_lists_the_others_and_drops_what_is_empty(write_run: W
     assert {one.reason for one in kept.left_out} == {"odd"}
 
 
+def test_seeds_that_measured_more_or_less_are_compared(write_run: WriteRun, tmp_path: Path) -> None:
+    for seed, hessian in enumerate(({"every": 10}, {"every": 10, "mixture": True}, {"every": 1, "mixture": True})):
+        write_run("darts", seed, [0.5, 0.4], settings={"hessian": hessian})
+    found = survey(tmp_path)
+    assert [run.seed for run in found.comparisons[0].methods[0].runs] == [0, 1]
+    assert [one.path.name for one in found.left_out] == ["seed2"]
+
+
 def test_a_folder_without_runs_is_an_empty_survey_and_none_an_error(tmp_path: Path) -> None:
     assert survey(tmp_path) == Survey((), ())
     with pytest.raises(RunFolderError, match="no such folder"):
