@@ -7,13 +7,16 @@ DEMO_RESULTS ?= results
 DEMO_EPOCHS ?= 100
 DEMO_SEEDS ?= 2
 
-.PHONY: demo test lint clean
+.PHONY: demo test bench lint clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m harness.demo --results $(DEMO_RESULTS) --epochs $(DEMO_EPOCHS) --seeds $(DEMO_SEEDS)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks.speed --out speed.json
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -256,7 +256,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--out", type=Path, default=Path("speed.json"))
     add("--sections", default=",".join(SECTIONS))
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=("cuda", "cpu"))
     add("--methods", default=",".join(METHODS))
     add("--channels", type=int, default=16)
     add("--cells", type=int, default=9)

@@ -1,0 +1,75 @@
+"""Searches on the faster paths record what searches on the plain one do."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import harness.search
+from harness.benchmarks import get_benchmark
+from harness.hessian import exact_hessian
+from harness.images import Split, halve
+from harness.run_folder import Line, RunFolder
+from harness.search import Search, Task
+from harness.settings import resolve
+from optimizers.base import Batch, Optimizer
+from optimizers.registry import get_method
+from spaces.search_space import get_space
+
+EPOCHS = 3
+
+
+METHODS = ["darts", "darts_2nd", "sdarts_rs", "sdarts_adv", "pc_darts", "nasp", "gdas", "enas", "random_ws"]
+METHODS += ["hessian_reg", "darts_es", "r_darts_l2", "r_darts_dp", "nasp_adv"]
+"""Every method, and of the other perturbed ones, which are made of the same parts, one."""
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_three_epochs_on_digits_are_the_plain_ones(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In float64, the whole benchmark: cells, errors, losses, alphas and eigenvalues of every epoch, to 1e-9."""
+    fast = searched(name, tmp_path / "fast", fuse=True)
+    monkeypatch.setattr(harness.search, "loss_hessian", row_by_row)
+    plain = searched(name, tmp_path / "plain", fuse=False)
+    assert len(fast) == len(plain) == EPOCHS + 1
+    for ours, theirs in zip(fast, plain, strict=True):
+        assert ours.keys() == theirs.keys()
+        for key in ours.keys() - {"seconds"}:
+            assert_close(ours[key], theirs[key], f"epoch {ours['epoch']}, {key}")
+
+
+def row_by_row(optimizer: Optimizer, batch: Batch) -> torch.Tensor:
+    return exact_hessian(optimizer.architecture_loss(batch, update_statistics=False), optimizer.alphas)
+
+
+def searched(name: str, path: Path, *, fuse: bool) -> list[Line]:
+    bench, method = get_benchmark("digits"), get_method(name)
+    config, _ = resolve(method, bench.settings, {"compute.fuse": str(fuse).lower()}, EPOCHS)
+    config = dataclasses.replace(config, epochs=EPOCHS)
+    arrays = bench.images()
+    training, validation = (in_float64(split) for split in halve(arrays, "cpu", limit=config.data.images or None))
+    folder = RunFolder(path)
+    folder.create({"epochs": EPOCHS, "seed": 0}, {})
+    task = Task("digits", get_space(1), method, config, 0, "digits in float64")
+    Search(task, folder, training, validation, bench.table(1), arrays.classes).run()
+    return folder.epochs()
+
+
+def in_float64(split: Split) -> Split:
+    mean, std = (statistic.flatten().tolist() for statistic in (split._mean, split._std))
+    return Split(split.images, split.labels, mean, std, torch.float64)
+
+
+def assert_close(ours: Any, theirs: Any, what: str) -> None:
+    if isinstance(theirs, list):
+        assert len(ours) == len(theirs), what
+        for one, other in zip(ours, theirs, strict=True):
+            assert_close(one, other, what)
+    elif isinstance(theirs, float):
+        assert math.isclose(ours, theirs, rel_tol=1e-9, abs_tol=1e-9), what
+    else:
+        assert ours == theirs, what
