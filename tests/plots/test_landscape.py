@@ -132,5 +132,7 @@ def test_figure_1_without_a_landscape_says_what_computes_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_command(lambda: main([str(tmp_path), "--figure", "1"])) == 2
-    assert "no landscape to draw; `python -m harness.landscape RUN` computes one" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "figure 1: no landscape to draw" in error
+    assert "`python -m harness.landscape RUN` computes one" in error
     assert not (tmp_path / "figures").exists()

@@ -110,7 +110,6 @@ def test_numbers_that_json_does_not_know_are_null(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "entries",
     [
-        {"trace": "large", "spectral_norm": [], "entropy": True},
         {"seconds": 3},
         {"matrix": [[0, 1], [0]], "ops": ["input", "output"]},
         {"matrix": [[0, 2], [0, 0]], "ops": ["input", "output"]},
@@ -125,6 +124,17 @@ def test_an_entry_of_another_kind_is_a_gap_and_not_fatal(tmp_path: Path, entries
     run = method_of(data_of(tmp_path), "darts")["runs"][0]
     assert set(entries).isdisjoint(run["curves"])
     assert all(cell is None for cell in run["cells"]) == ("matrix" in entries)
+
+
+@pytest.mark.parametrize("entry", [{"trace": "large"}, {"spectral_norm": []}])
+def test_a_curvature_that_is_no_number_leaves_the_run_out_and_says_so(tmp_path: Path, entry: dict[str, Any]) -> None:
+    _, damaged = write_runs(tmp_path, ["darts"], [1], seeds=2, epochs=3)
+    edit_lines(damaged, lambda line: {**line, **entry})
+    data = data_of(tmp_path)
+    assert len(method_of(data, "darts")["runs"]) == 1
+    (left_out,) = data["left_out"]
+    assert left_out["path"] == str(damaged)
+    assert next(iter(entry)) in left_out["reason"]
 
 
 def test_a_missing_or_foreign_environment_and_random_search_are_not_fatal(tmp_path: Path) -> None:
