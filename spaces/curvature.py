@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from spaces.mixture import Mixture
-from spaces.supernet import BATCHNORM_EPSILON, Supernet, Weights, shuffled
+from spaces.supernet import BATCHNORM_EPSILON, CONVOLUTIONS, Supernet, Weights, shuffled, weighted_sum
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class _Values:
         found: list[_BlockValues] = []
         for block, coefficients in enumerate(mixture.operations.unbind()):
             terms = [own[block].contiguous(memory_format=torch.channels_last), *(one.state for one in found)]
-            total = _weighted(inputs[block + 1], terms) if block + 1 in inputs else sum(terms[1:], terms[0])
+            total = weighted_sum(inputs[block + 1].unbind(), terms) if block + 1 in inputs else sum(terms[1:], terms[0])
             found.append(self._block(f"{name}.block{block}", coefficients, total))
         shares = mixture.output
         merged = torch.cat([share * one.state for share, one in zip(shares[1:], found, strict=True)], dim=1)
@@ -178,8 +178,8 @@ class _Values:
         part, *passing = total.chunk(self._supernet.config.partial_channels, dim=1)
         part = part.contiguous(memory_format=torch.channels_last)
         pooled, places = F.max_pool2d(part, 3, 1, 1, return_indices=True)
-        wide, narrow = (self._normalised(f"{name}.{kind}", part) for kind in ("conv3x3", "conv1x1"))
-        mixed = _weighted(coefficients, [pooled, wide.out, narrow.out])
+        wide, narrow = (self._normalised(f"{name}.{kind}", part) for kind in CONVOLUTIONS.values())
+        mixed = weighted_sum(coefficients.unbind(), [pooled, wide.out, narrow.out])
         state = shuffled([mixed, *passing]) if passing else mixed
         return _BlockValues(total, part, pooled, places, (wide, narrow), mixed, state)
 
@@ -374,14 +374,6 @@ class _Tangents:
 def _flat(state: Tensor) -> Tensor:
     """Directions and images as one batch, channels-last."""
     return state.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-
-
-def _weighted(coefficients: Tensor, terms: Sequence[Tensor]) -> Tensor:
-    first, *others = zip(coefficients.unbind(), terms, strict=True)
-    total = first[0] * first[1]
-    for coefficient, term in others:
-        total = torch.addcmul(total, coefficient, term)
-    return total
 
 
 def _summed(tangents: Sequence[Tensor]) -> Tensor | None:

@@ -311,7 +311,7 @@ class Supernet:
         for block, coefficients in enumerate(mixture.operations.unbind()):
             terms = [own[block], *states]
             if block + 1 in inputs:
-                total = _weighted_sum(inputs[block + 1].unbind(), terms)
+                total = weighted_sum(inputs[block + 1].unbind(), terms)
             else:
                 total = sum(terms[1:], terms[0])
             state = self._mixed(layers, f"{name}.block{block}", coefficients, counting[block], total)
@@ -333,7 +333,7 @@ class Supernet:
             layers(f"{name}.{CONVOLUTIONS[op]}", state) if op in CONVOLUTIONS else F.max_pool2d(state, 3, 1, 1)
             for op in (OPERATIONS[column] for column in counting)
         ]
-        mixed = _weighted_sum([weights[column] for column in counting], candidates)
+        mixed = weighted_sum([weights[column] for column in counting], candidates)
         return mixed if parts == 1 else shuffled([mixed, *passing])
 
 
@@ -394,7 +394,8 @@ def shuffled(groups: Sequence[Tensor]) -> Tensor:
     return torch.stack([group.permute(0, 2, 3, 1) for group in groups], dim=-1).flatten(-2).permute(0, 3, 1, 2)
 
 
-def _weighted_sum(coefficients: Sequence[Tensor], terms: Sequence[Tensor]) -> Tensor:
+def weighted_sum(coefficients: Sequence[Tensor], terms: Sequence[Tensor]) -> Tensor:
+    """The sum of maps, each times its coefficient, 0-dimensional."""
     first, *others = zip(coefficients, terms, strict=True)
     total = first[0] * first[1]
     for coefficient, term in others:
