@@ -28,7 +28,8 @@ from typing import Any
 import torch
 
 from benchmarks.worker import Way
-from harness.launch import processor
+from harness.launch import processor, source_revision
+from optimizers.registry import list_methods
 
 SECTIONS = ("steps", "hessian", "validation", "growth", "seeds")
 METHODS = ("darts", "sdarts_rs", "sdarts_adv", "pc_darts", "nasp", "gdas", "enas", "random_ws", "darts_2nd")
@@ -83,7 +84,7 @@ class Bench:
 
     def steps(self) -> list[Times]:
         """A step of each method in space 1, and of DARTS in the others."""
-        cases = [(method, 1) for method in self.options.methods.split(",")] + [("darts", 2), ("darts", 3)]
+        cases = [(method, 1) for method in self.options.methods] + [("darts", 2), ("darts", 3)]
         found = []
         for method, space in cases:
             ways = self._ways(method=method, space=space)
@@ -120,7 +121,7 @@ class Bench:
         taken: list[list[Answer]] = [[] for _ in cases]
         for _ in range(self.options.seed_turns):
             for answers, (seeds, threads) in zip(taken, cases, strict=True):
-                answers.append(_searched(seeds, threads, self.options.seed_epochs))
+                answers.append(_searched(self.options.device, seeds, threads, self.options.seed_epochs))
         for one, answers in zip(found, taken, strict=True):
             one.update({key: statistics.median(answer[key] for answer in answers) for key in answers[0]})
         alone = min(one["seconds"] for one in found[: len(cases) - 3])
@@ -172,9 +173,9 @@ class Bench:
         return found
 
 
-def _searched(seeds: int, threads: int, epochs: int) -> Answer:
+def _searched(device: str, seeds: int, threads: int, epochs: int) -> Answer:
     with tempfile.TemporaryDirectory() as results:
-        search = "--bench digits --space 1 --optimizer darts"
+        search = f"--bench digits --space 1 --optimizer darts --device {device}"
         command = [sys.executable, "-m", "harness.run", *search.split(), "--results", results]
         command += ["--seeds", str(seeds), "--threads", str(threads), "--epochs", str(epochs)]
         started = time.perf_counter()
@@ -230,6 +231,7 @@ def _conditions(options: argparse.Namespace) -> dict[str, Any]:
         "machine": torch.cuda.get_device_name() if on_gpu else processor(),
         "cpus": os.cpu_count(),
         "load": os.getloadavg(),
+        "source": source_revision(),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -241,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     bench = Bench(options)
     results: dict[str, Any] = {"conditions": _conditions(options)}
-    for section in options.sections.split(","):
+    for section in options.sections:
         results[section] = getattr(bench, section)()
         options.out.write_text(json.dumps(results, indent=1) + "\n")
     for one in results.get("seeds", []):
@@ -251,13 +253,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(options.out)
 
 
+def _sections(text: str) -> tuple[str, ...]:
+    words = tuple(text.split(","))
+    if not set(words) <= set(SECTIONS):
+        raise argparse.ArgumentTypeError(f"expected some of {', '.join(SECTIONS)}, commas between, got {text!r}")
+    return words
+
+
+def _methods(text: str) -> tuple[str, ...]:
+    known = [method.name for method in list_methods()]
+    words = tuple(text.split(","))
+    if not set(words) <= set(known):
+        raise argparse.ArgumentTypeError(f"expected some of {', '.join(known)}, commas between, got {text!r}")
+    return words
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--out", type=Path, default=Path("speed.json"))
-    add("--sections", default=",".join(SECTIONS))
+    add("--sections", type=_sections, default=SECTIONS, help=f"of {', '.join(SECTIONS)}")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=("cuda", "cpu"))
-    add("--methods", default=",".join(METHODS))
+    add("--methods", type=_methods, default=METHODS)
     add("--channels", type=int, default=16)
     add("--cells", type=int, default=9)
     add("--batch-size", type=int, default=96 if torch.cuda.is_available() else 32)

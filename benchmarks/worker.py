@@ -76,7 +76,7 @@ class Worker:
         method = get_method(way.method)
         config, _ = resolve(method, {"network.channels": way.channels, "network.cells": way.cells}, {}, None)
         supernet = supernet_class(on_gpu, compute.fuse)(get_space(way.space), config.network)
-        images = max((WARM_UP + way.steps) * way.batch_size, VALIDATION_IMAGES)
+        images = max((WARM_UP + way.steps + 1) * way.batch_size, VALIDATION_IMAGES)
         self.splits = [self._split(seed, images) for seed in (1, 2)]
         self.optimizer: Optimizer = method.optimizer_class(
             supernet,
@@ -116,7 +116,9 @@ class Worker:
             return self._timed(lambda: loss_hessian(self.optimizer, batch))
         return self._timed(
             lambda: exact_hessian(
-                self.optimizer.architecture_loss(batch, update_statistics=False), self.optimizer.alphas
+                self.optimizer.architecture_loss(batch, update_statistics=False),
+                self.optimizer.alphas,
+                shift_invariant=self.optimizer.shift_invariant,
             )
         )
 

@@ -69,14 +69,13 @@ def loss_hessian(optimizer: Optimizer, batch: Batch) -> Tensor:
     entries = torch.cat([row.flatten() for row in mixture.rows])
     jacobian = torch.stack([_flat_gradient(entry, alphas, again=True) for entry in entries])
     kept, rebuilt = _independent(alphas, optimizer.shift_invariant)
-    along = torch.split(jacobian[:, kept].T, [row.numel() for row in mixture.rows], dim=1)
     curvature = mixture_curvature(
         optimizer.supernet,
         optimizer.weights,
         mixture,
         batch.images,
         batch.labels,
-        [part.reshape(-1, *row.shape) for part, row in zip(along, mixture.rows, strict=True)],
+        mixture.along(jacobian[:, kept].T),
     )
     # The mixture is no linear function of the alphas: its own second derivative, pulled by the loss's first one.
     pull = torch.cat([slope.flatten() for slope in curvature.gradient]) @ entries

@@ -480,7 +480,7 @@ def _environment(seed: _Seed, method: Method) -> dict[str, Any]:
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": list(seed.request.command),
         "harness": __version__,
-        "source": _source_revision(),
+        "source": source_revision(),
         "plugin": _plugin_source(method),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -494,7 +494,7 @@ def _environment(seed: _Seed, method: Method) -> dict[str, Any]:
     }
 
 
-def _source_revision() -> str | None:
+def source_revision() -> str | None:
     """The commit of the checkout that runs, with `+` where files differ from it; None outside a checkout."""
     here = Path(__file__).parent.parent
     try:

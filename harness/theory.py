@@ -101,14 +101,10 @@ def mean_entropy(mixture: Mixture) -> float:
 def mixture_hessian(optimizer: Optimizer, mixture: Mixture, batch: Batch) -> Tensor:
     """Second derivatives `[m, m]` of a batch's loss by the coefficients, batch norm in training mode.
 
-    As `Optimizer.architecture_loss` is measured, but of the coefficients; those of zero count, too.
+    The loss is the common one, whatever a method's own is; coefficients of zero count, too.
     """
-    sizes = [row.numel() for row in mixture.rows]
-    identity = torch.eye(sum(sizes), dtype=optimizer.dtype, device=optimizer.device)
-    along = [
-        part.reshape(-1, *row.shape)
-        for part, row in zip(torch.split(identity, sizes, dim=1), mixture.rows, strict=True)
-    ]
+    coefficients = sum(row.numel() for row in mixture.rows)
+    along = mixture.along(torch.eye(coefficients, dtype=optimizer.dtype, device=optimizer.device))
     curvature = mixture_curvature(optimizer.supernet, optimizer.weights, mixture, batch.images, batch.labels, along)
     return curvature.hessian
 

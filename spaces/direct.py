@@ -8,6 +8,7 @@ supernet's by rounding alone.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +21,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from spaces.mixture import Mixture
-from spaces.supernet import BATCHNORM_EPSILON, CONVOLUTIONS, FoldedWeights, Supernet, SupernetLayers, Weights
+from spaces.supernet import (
+    BATCHNORM_EPSILON,
+    CONVOLUTIONS,
+    FoldedWeights,
+    Supernet,
+    SupernetLayers,
+    Weights,
+    refuse_second_derivative,
+)
 
 
 class DirectSupernet(Supernet):
@@ -88,7 +97,7 @@ class _DirectLayers(SupernetLayers):
         """The convolution of a name, and its batch norm."""
         if isinstance(self.weights, FoldedWeights):
             kernel, bias = self.weights.convolutions[name]
-            return _Convolution(kernel, None, bias, None, None, 0.0)
+            return _Convolution(kernel.detach(), None, bias.detach(), None, None, 0.0)
         parameters, buffers = self.weights.parameters, self.weights.buffers
         stored = self.update_statistics or not self.training
         return _Convolution(
@@ -120,6 +129,10 @@ class _Convolution:
     mean: Tensor | None
     variance: Tensor | None
     momentum: float
+
+    def kept(self, training: bool) -> list[Tensor | None]:
+        """What the derivative reads."""
+        return [self.kernel, self.scale, *([] if training else [self.mean, self.variance])]
 
     def __call__(self, state: Tensor, training: bool) -> _Activation:
         padding = self.kernel.shape[-1] // 2
@@ -276,13 +289,16 @@ class _Cell(torch.autograd.Function):
             saved.append(_Block(total, pooled, places, activations, mixed))
             out.narrow(1, block * width, width).add_(mixed, alpha=rows.output[block + 1])
         if plan.differentiable:
-            ctx.save_for_backward(state)
+            # All that the derivative reads goes through autograd, which notices where it was changed in between.
+            kept = [tensor for one in plan.convolutions for tensor in one.kept(plan.training)]
+            ctx.save_for_backward(state, *kept)
             ctx.plan, ctx.rows, ctx.made, ctx.saved = plan, rows, made, saved
         return out
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        (state,) = ctx.saved_tensors
+        refuse_second_derivative()
+        state, *_ = ctx.saved_tensors
         at = 4 + len(ctx.plan.choosing)
         needed = ctx.needs_input_grad
         wanted = _Wanted(needed[1], any(needed[2:at]), any(needed[at:]))
@@ -434,6 +450,7 @@ class _InParts(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
+        refuse_second_derivative()
         return None, None, None, None, *(gradient * one for one in ctx.gradients)
 
 
@@ -455,6 +472,11 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return pool
 
 
+# A fork has no threads but the one that forked; where there are no forks there is nothing to do.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
 def _pooled(state: Tensor, differentiable: bool) -> tuple[Tensor, Tensor | None]:
     """Max-pooling 3x3 and where each pixel came from, or, several times faster, without."""
     if differentiable:
@@ -471,7 +493,7 @@ def _pooled(state: Tensor, differentiable: bool) -> tuple[Tensor, Tensor | None]
 def _weighted_sum(terms: Sequence[Tensor], coefficients: Sequence[float] | None) -> Tensor:
     """A new map, the sum of maps, each times its coefficient."""
     first, *others = terms
-    total = torch.empty(first.shape, dtype=first.dtype, memory_format=torch.channels_last)
+    total = torch.empty(first.shape, dtype=first.dtype, device=first.device, memory_format=torch.channels_last)
     if coefficients is None:
         if not others:
             return total.copy_(first)

@@ -19,7 +19,14 @@ from torch import Tensor
 
 from spaces import fused_kernels as kernels
 from spaces.mixture import Mixture
-from spaces.supernet import BATCHNORM_EPSILON, FoldedWeights, Supernet, SupernetLayers, Weights
+from spaces.supernet import (
+    BATCHNORM_EPSILON,
+    FoldedWeights,
+    Supernet,
+    SupernetLayers,
+    Weights,
+    refuse_second_derivative,
+)
 
 ELEMENTS = 2048
 """Entries of a tile: pixels times channels."""
@@ -172,6 +179,7 @@ class _NormalisedRelu(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
+        refuse_second_derivative()
         found, affine = ctx.saved_tensors
         gradient = _channels_last(gradient)
         tiling = _Tiling(found)
@@ -262,6 +270,7 @@ class _Cell(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
+        refuse_second_derivative()
         plan, saved, choices = ctx.plan, ctx.saved, ctx.choices
         projections, operations, output, *rest = ctx.saved_tensors
         coefficients, tensors = dict(zip(plan.choosing, rest[:choices], strict=True)), rest[choices:]

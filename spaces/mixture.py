@@ -58,6 +58,11 @@ class Mixture(NamedTuple):
         """The mixture with the function applied to each tensor."""
         return Mixture.from_rows([function(row) for row in self.rows])
 
+    def along(self, entries: Tensor) -> list[Tensor]:
+        """Directions `[k, coefficients]`, all coefficients flattened and in order, as `[k, *shape]` of each tensor."""
+        parts = torch.split(entries, [row.numel() for row in self.rows], dim=1)
+        return [part.reshape(-1, *row.shape) for part, row in zip(parts, self.rows, strict=True)]
+
     def detach(self) -> Mixture:
         """The same coefficients without their history."""
         return self.map(Tensor.detach)

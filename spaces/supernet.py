@@ -72,7 +72,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class FoldedWeights:
-    """Weights for evaluation with stored statistics, batch norm folded into the convolutions.
+    """Weights for evaluation with stored statistics, batch norm folded into the convolutions; no gradient reaches them.
 
     Attributes:
         convolutions: name -> (weight, bias) of each convolution.
@@ -387,6 +387,16 @@ def _counting_operations(mixtures: Sequence[Mixture], skip_zeros: bool) -> list[
     # One transfer from the device for all cells.
     counts = torch.stack([mixture.operations.detach() for mixture in mixtures]).ne(0).tolist()
     return [[[op for op in every if row[op]] or every[:1] for row in cell] for cell in counts]
+
+
+def refuse_second_derivative() -> None:
+    """For the derivative of a function that has no second one, which would silently be wrong.
+
+    Raises:
+        RuntimeError: the derivative is to be differentiated itself.
+    """
+    if torch.is_grad_enabled():
+        raise RuntimeError("second derivatives: expected a forward pass with twice_differentiable=True")
 
 
 def shuffled(groups: Sequence[Tensor]) -> Tensor:

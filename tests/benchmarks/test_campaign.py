@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks import campaign
 from benchmarks.campaign import JOURNAL, Campaign, Stage
@@ -42,6 +43,20 @@ def test_what_has_passed_is_not_done_again_and_what_failed_is(tmp_path: Path) ->
         ("fails", "failed"),
         ("fails", "failed"),
     ]
+
+
+def test_a_stage_that_passed_under_another_command_is_done(tmp_path: Path) -> None:
+    for mark in ("one", "other"):
+        assert begun(tmp_path / "out", Stage("stage", writing(tmp_path / mark), 60)).run()
+    assert (tmp_path / "other").exists()
+
+
+def test_a_rehearsal_keeps_to_itself_and_a_campaign_without_a_gpu_is_refused(tmp_path: Path) -> None:
+    options = campaign._parser().parse_args(["--out", str(tmp_path), "--rehearse"])
+    assert Campaign(options).out == tmp_path / "rehearsal"
+    if not torch.cuda.is_available():
+        with pytest.raises(SystemExit, match="expected a GPU"):
+            campaign.main(["--out", str(tmp_path)])
 
 
 def test_a_search_that_is_cut_off_is_interrupted_and_to_be_continued(tmp_path: Path) -> None:

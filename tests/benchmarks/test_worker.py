@@ -14,7 +14,7 @@ from spaces.supernet import Supernet
 def test_every_question_is_answered_with_a_time(fast: bool) -> None:
     before = torch.get_num_threads()
     try:
-        worker = Worker(Way(channels=2, cells=3, batch_size=4, threads=1, fast=fast))
+        worker = Worker(Way(channels=2, cells=3, batch_size=400, threads=1, fast=fast))
     finally:
         torch.set_num_threads(before)
     assert type(worker.optimizer.supernet) is (DirectSupernet if fast else Supernet)

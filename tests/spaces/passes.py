@@ -62,5 +62,10 @@ def passes(
     folded = supernet.fold(weights)
     leaves = [row.detach().clone().requires_grad_() for row in relaxed.rows]
     record("attack", supernet(folded, Mixture.from_rows(leaves), images), leaves)
+    for name, batch in (("whole", 5), ("small", 2)):
+        loss = supernet.loss_of_mixture(folded, images[:batch], labels[:batch])(Mixture.from_rows(leaves))
+        found[f"{name} loss of the mixture"] = loss.detach()
+        gradients = torch.autograd.grad(loss, leaves)
+        found.update({f"{name} loss's gradient {index}": gradient for index, gradient in enumerate(gradients)})
     found.update(weights.buffers)
     return found

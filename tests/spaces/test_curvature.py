@@ -48,20 +48,14 @@ def test_curvature_along_directions_is_the_quadratic_form_of_the_whole() -> None
     mixture = Mixture.from_rows(rows)
     whole = mixture_curvature(supernet, weights, mixture, images, labels, every_entry(rows)).hessian
     matrix = torch.randn(len(whole), 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
-    sizes = [row.numel() for row in rows]
-    along = [part.reshape(3, *row.shape) for part, row in zip(torch.split(matrix.T, sizes, dim=1), rows, strict=True)]
-    found = mixture_curvature(supernet, weights, mixture, images, labels, along).hessian
+    found = mixture_curvature(supernet, weights, mixture, images, labels, mixture.along(matrix.T)).hessian
     assert torch.allclose(found, matrix.T @ whole @ matrix, rtol=1e-9, atol=1e-12)
 
 
 def every_entry(rows: list[Tensor]) -> list[Tensor]:
     """One direction for each coefficient."""
-    sizes = [row.numel() for row in rows]
-    identity = torch.eye(sum(sizes), dtype=torch.float64, device=rows[0].device)
-    return [
-        part.reshape(sum(sizes), *row.shape)
-        for part, row in zip(torch.split(identity, sizes, dim=1), rows, strict=True)
-    ]
+    identity = torch.eye(sum(row.numel() for row in rows), dtype=torch.float64, device=rows[0].device)
+    return Mixture.from_rows(rows).along(identity)
 
 
 def drawn(supernet: Supernet, first: tuple[int, ...], device: str) -> tuple[Weights, list[Tensor], Tensor, Tensor]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -30,6 +33,59 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 def test_direct_supernet_equals_the_plain_one(space: int, training: bool, per_cell: bool, threads: int) -> None:
     plain, direct = (passes(kind, space, training, 3, per_cell=per_cell) for kind in (Supernet, DirectSupernet))
     assert_same(direct, plain)
+
+
+def test_a_second_derivative_is_refused_rather_than_wrong(threads: int) -> None:
+    supernet = DirectSupernet(get_space(1), SupernetConfig(channels=2, cells=1))
+    generator = torch.Generator().manual_seed(0)
+    weights = supernet.initial_weights(generator).frozen()
+    images, labels = torch.randn(4, 3, 8, 8, generator=generator), torch.arange(4)
+    rows = [torch.rand(shape, generator=generator).requires_grad_() for shape in supernet.space.row_shapes]
+    mixture = Mixture.from_rows(rows)
+    losses = [
+        F.cross_entropy(supernet(weights, mixture, images, training=True), labels),
+        supernet.loss_of_mixture(supernet.fold(weights), images, labels)(mixture),
+    ]
+    for loss in losses:
+        with pytest.raises(RuntimeError, match="expected a forward pass with twice_differentiable=True"):
+            torch.autograd.grad(loss, rows, create_graph=True)
+
+
+@pytest.mark.parametrize("part", ["weight", "scale"])
+def test_weights_changed_before_the_derivative_are_noticed(part: str) -> None:
+    supernet = DirectSupernet(get_space(1), SupernetConfig(channels=2, cells=3))
+    generator = torch.Generator().manual_seed(0)
+    weights = supernet.initial_weights(generator)
+    rows = [torch.rand(shape, generator=generator) for shape in supernet.space.row_shapes]
+    logits = supernet(weights, Mixture.from_rows(rows), torch.randn(4, 3, 8, 8, generator=generator), training=True)
+    with torch.no_grad():
+        weights.parameters[f"cell1.block0.conv3x3.{part}"].mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        torch.autograd.grad(logits.sum(), list(weights.parameters.values()))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_an_attack_works_in_a_fork_of_a_process_that_made_one() -> None:
+    script = """
+import os, signal, torch
+from spaces.direct import DirectSupernet
+from spaces.mixture import Mixture
+from spaces.search_space import get_space
+from spaces.supernet import SupernetConfig
+torch.set_num_threads(2)
+supernet = DirectSupernet(get_space(1), SupernetConfig(channels=2, cells=3))
+folded = supernet.fold(supernet.initial_weights(torch.Generator()))
+loss = lambda: supernet.loss_of_mixture(folded, torch.ones(4, 3, 8, 8), torch.arange(4))(
+    Mixture.from_rows([torch.ones(shape) for shape in supernet.space.row_shapes]))
+before = float(loss())
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    os._exit(0 if abs(float(loss()) - before) < 1e-6 else 1)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0
 
 
 def test_an_attack_leaves_the_number_of_threads_alone(threads: int) -> None:
