@@ -5,7 +5,7 @@
 
 Called again it goes on where it was: what has passed is not done again, and searches resume at their last epoch. So a
 GPU can be had for half an hour today and an hour next week. Results lie in `--out`: `campaign.jsonl` has a line for
-each stage with its command, status and seconds, beside it are the logs, `speed.json`, and the searches' run folders.
+each stage with its command, status and seconds; beside it are the logs, figures of speed, and the searches' folders.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.speed import SECTIONS
 from harness.run_folder import EPOCHS, RunFolder, find_folders
 
 JOURNAL = "campaign.jsonl"
@@ -96,9 +97,11 @@ class Campaign:
         chosen = ("-k", "cpu and darts and not 2nd" if small else "cuda or fused")
         yield Stage("tests", (*tests, *chosen), 400)
         yield Stage("resumed", ("-m", "benchmarks.campaign", "--check-resumed", *self._same()), 300)
-        speed = ("-m", "benchmarks.speed", "--device", self.options.device, "--out", str(self.out / "speed.json"))
+        speed = ("-m", "benchmarks.speed", "--device", self.options.device, "--methods", "darts,sdarts_rs,sdarts_adv")
         sizes = ("--channels", "4", "--cells", "3", "--turns", "1", "--seed-epochs", "1") if small else ("--turns", "3")
-        yield Stage("speed", (*speed, *sizes, "--methods", "darts,sdarts_rs,sdarts_adv"), 600)
+        for section in SECTIONS:
+            out = ("--sections", section, "--out", str(self.out / f"speed_{section}.json"))
+            yield Stage(f"speed, {section}", (*speed, *sizes, *out), 400)
         for method, seeds in SEARCHES[:1] if small else SEARCHES:
             # One seed and six in folders of their own: how long six take is one of the questions.
             results = self.out / f"{seeds}_seeds"

@@ -87,11 +87,11 @@ def test_every_stage_of_the_real_one_is_a_command_that_exists(tmp_path: Path) ->
 
     options = campaign._parser().parse_args(["--out", str(tmp_path), "--device", "cuda"])
     stages = list(Campaign(options).stages())
-    assert [stage.name for stage in stages][:3] == ["tests", "resumed", "speed"]
+    assert [stage.name for stage in stages][:3] == ["tests", "resumed", "speed, steps"]
     for stage in stages:
         assert stage.command[0] == "-m"
         for argument in stage.command:
             assert not argument.startswith("tests/") or Path(argument).exists()
-    for stage in stages[3:]:
+    for stage in stages[-len(campaign.SEARCHES) :]:
         assert get_method(stage.command[stage.command.index("--optimizer") + 1])
         assert stage.resumes
