@@ -55,6 +55,14 @@ class Run:
         """Whether the last epoch asked for is there."""
         return bool(self.lines) and bool(self.lines[-1]["epoch"] == self.epochs)
 
+    def damaged(self, key: str) -> list[int]:
+        """The epochs that record an entry as a number that is none: NaN or infinite, unlike one that is missing."""
+        return [
+            epoch
+            for epoch, line in enumerate(self.lines)
+            if (number := as_number(line.get(key))) is not None and not math.isfinite(number)
+        ]
+
     def values(self, key: str) -> Array:
         """One entry of the epoch lines: [recorded epochs from 0], NaN where it is missing or None.
 
@@ -171,6 +179,11 @@ class Series:
     def x(self) -> Array:
         """[epochs] or [points] where values lie on the horizontal axis."""
         return np.arange(self.values.shape[1], dtype=np.float64) if self.seconds is None else self.seconds
+
+    @property
+    def drawstyle(self) -> str:
+        """Over seconds a search has an epoch's cell until the next epoch has ended; over epochs points are joined."""
+        return "default" if self.seconds is None else "steps-post"
 
     @property
     def drawn(self) -> npt.NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from plots import anytime, decay, hessian, style
-from plots.records import NothingToDrawError
+from plots.records import NothingToDrawError, summarise
 from plots.survey import survey
 from tests.plots.conftest import WriteRun
 from tests.plots.reading import legend_texts, page_texts
@@ -206,3 +206,18 @@ def test_what_the_table_holds_is_noted_where_it_was_not_recorded(write_run: Writ
     figure, _ = anytime.draw(comparison)
     assert "Random search: not recorded by these runs." in page_texts(figure)
     assert "Optimum:" not in page_texts(figure)
+
+
+def test_a_number_that_is_nan_is_a_damaged_line_and_not_a_cell_outside_the_table(
+    write_run: WriteRun, tmp_path: Path
+) -> None:
+    lines = write_run("darts", 0, [0.5, 0.4, 0.75, None, 0.2]) / "epochs.jsonl"
+    lines.write_text(lines.read_text().replace('"test_error": 0.75', '"test_error": NaN'))
+    (comparison,) = survey(tmp_path).comparisons
+    notes = anytime.not_in_table(
+        [summarise(method, "test_error", method.values("test_error"), 1) for method in comparison.methods]
+    )
+    assert notes == [
+        "1 of 4 cells are not in the table and are left out.",
+        "1 test error of 4 not finite (damaged lines), left out.",
+    ]

@@ -194,3 +194,17 @@ def test_nothing_overlaps_at_its_printed_size(write_run: WriteRun, tmp_path: Pat
         (page,) = draw("digits", sheet(tmp_path), Options())
         assert page.figure.get_size_inches()[0] == (style.COLUMN_WIDTH if methods == 1 else style.PAGE_WIDTH)
         assert_apart(page.figure)
+
+
+def test_over_seconds_every_method_reaches_its_last_epoch_and_holds_each_cell_until_the_next(
+    write_run: WriteRun, tmp_path: Path
+) -> None:
+    for method, pace in (("darts", 100.0), ("gdas", 0.3)):
+        write_run(method, 0, [0.9, 0.5, 0.4, 0.1], entries={"seconds": [{}, *[{"train": pace}] * 3]})
+    (page,) = figure_4("digits", sheet(tmp_path), Options(seconds=True))
+    axes = page.figure.axes[0]
+    x, y = line_of(axes, "gdas")
+    finite = [(when, error) for when, error in zip(x, y, strict=True) if np.isfinite(error)]
+    np.testing.assert_allclose(finite[-1], (0.9, 10))
+    drawstyles = {line.get_drawstyle() for line in axes.lines if line.get_label() in ("darts", "gdas")}
+    assert drawstyles == {"steps-post"}
