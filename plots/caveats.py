@@ -8,16 +8,17 @@ from pathlib import Path
 
 from harness.run_folder import RunFolder, RunFolderError
 from harness.statistics import BLOCKS_FOR_CRITICAL_DIFFERENCE, Ranks
-from plots.findings import ALPHA, Block, Family, MethodSummary
+from plots.findings import ALPHA, BASELINE, Block, Family, MethodSummary
 from plots.measures import MEASURES
 from plots.records import Comparison, Method, Run, counted
 
 
 def block_caveats(
-    comparison: Comparison, methods: Sequence[MethodSummary], family: Family, budget: float
+    comparison: Comparison, methods: Sequence[MethodSummary], family: Family, budget: float, baseline: str
 ) -> tuple[str, ...]:
     """What limits the summaries and tests of one comparison, most important first."""
     return (
+        *_of_baseline(family, baseline),
         *_of_tests(family),
         *_of_unequal_runs(comparison.methods, methods),
         *_of_missing_values(comparison.methods, methods),
@@ -43,6 +44,11 @@ def overall_caveats(blocks: Sequence[Block], methods: Sequence[str], ranks: Rank
 
 
 NO_OPTIMUM = "No regret: the runs do not record the lowest test error of the space."
+
+
+def _of_baseline(family: Family, asked: str) -> Iterator[str]:
+    if family.kind == BASELINE and family.tests and (taken := family.tests[0].second) != asked:
+        yield f"The baseline is {taken}, the one variant of {asked} here; --baseline names another."
 
 
 def _of_tests(family: Family) -> Iterator[str]:

@@ -208,3 +208,24 @@ def test_over_seconds_every_method_reaches_its_last_epoch_and_holds_each_cell_un
     np.testing.assert_allclose(finite[-1], (0.9, 10))
     drawstyles = {line.get_drawstyle() for line in axes.lines if line.get_label() in ("darts", "gdas")}
     assert drawstyles == {"steps-post"}
+
+
+def test_one_variant_stands_for_its_method_on_figure_3_and_two_are_named_instead(
+    write_run: WriteRun, tmp_path: Path
+) -> None:
+    write_three_seeds(write_run, "darts@79d1bebd", 1)
+    (page,) = figure_3("digits", sheet(tmp_path), Options())
+    assert "The one variant recorded stands for its method: darts@79d1bebd." in page_texts(page.figure)
+    assert "Not recorded: Hessian reg., SDARTS-RS, SDARTS-ADV." in page_texts(page.figure)
+    write_three_seeds(write_run, "darts@b2", 1)
+    with pytest.raises(NothingToDrawError, match=r"recorded: darts@79d1bebd, darts@b2 \(--methods draws them\)"):
+        figure_3("digits", sheet(tmp_path), Options())
+
+
+def test_an_abbreviated_name_ends_a_note_with_one_full_stop(write_run: WriteRun, tmp_path: Path) -> None:
+    for method in ("darts", "sdarts_rs", "sdarts_adv"):
+        write_three_seeds(write_run, method, 1)
+    (page,) = figure_3("digits", sheet(tmp_path), Options())
+    assert "Not recorded: Hessian reg. " in f"{page_texts(page.figure)} "
+    assert ".." not in page_texts(page.figure)
+    assert any("space\N{NO-BREAK SPACE}1" in text.get_text() for text in page.figure.texts)
