@@ -100,6 +100,7 @@ def _draw_landscapes(options: argparse.Namespace) -> int:
 def _draw_named(options: argparse.Namespace) -> int:
     """The figures asked for, of each benchmark."""
     wanted = _known(options.figure)
+    _refuse_ignored(options)
     drawn = 0 if len(wanted) == len(set(options.figure)) else _draw_landscapes(options)
     drawn += _draw_of_runs(options, wanted) if wanted else 0
     if not drawn:
@@ -152,6 +153,29 @@ def _known(names: list[str]) -> dict[str, Named]:
             known = ", ".join([*LANDSCAPES, *FIGURES])
             raise UserError(f"unknown figure {name!r}; known: {known} (`--figure list` says what they show)")
     return {name: FIGURES[name] for name in names if name in FIGURES}
+
+
+def _refuse_ignored(options: argparse.Namespace) -> None:
+    """Refuse an option that a figure asked for would ignore.
+
+    Raises:
+        UserError: it would.
+    """
+    from plots.figures import FIGURES, LANDSCAPES
+
+    takes = {name: ("--methods", *figure.takes) for name, figure in FIGURES.items()}
+    given = {
+        "--methods": bool(options.methods),
+        "--x": options.x != "epochs",
+        "--best-by": options.best_by is not None,
+        "--band": options.band != "deviation",
+        "--epochs": bool(options.epochs),
+    }
+    for option in (option for option, is_given in given.items() if is_given):
+        ignoring = [name for name in options.figure if name in LANDSCAPES or option not in takes[name]]
+        if ignoring:
+            taking = ", ".join(name for name, options_of in takes.items() if option in options_of)
+            raise UserError(f"{option} is not of figure {', '.join(ignoring)}; it goes with --figure {taking}")
 
 
 def _folder(options: argparse.Namespace) -> Path:

@@ -224,6 +224,10 @@ def test_the_table_is_printed_with_its_figure(tmp_path: Path, capsys: pytest.Cap
         ["--x", "years"],
         ["--figure", "cells", "--epochs", "5,-1"],
         ["--figure", "3"],
+        ["--figure", "4", "--epochs", "1"],
+        ["--figure", "5", "--best-by", "table"],
+        ["--figure", "1", "--methods", "gdas"],
+        *[["--figure", name, "--x", "seconds"] for name in ("theory", "5", "cells", "table5", "4,theory")],
         ["--methods", "gdas"],
         ["--band", "interval"],
     ],
@@ -243,3 +247,11 @@ def test_redrawing_a_named_figure_gives_the_same_bytes(tmp_path: Path) -> None:
         main([str(tmp_path), "--figure", "4,theory", "--out", str(tmp_path / out)])
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_an_option_that_a_figure_would_ignore_is_refused_with_the_figures_that_take_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path, "darts", 0, [0.9, 0.3, 0.2, 0.1])
+    assert run_command(lambda: main([str(tmp_path), "--figure", "4,theory", "--x", "seconds"])) == 2
+    assert capsys.readouterr().err == "error: --x is not of figure theory; it goes with --figure 3, 4\n"
