@@ -213,7 +213,7 @@ def test_the_table_is_printed_with_its_figure(tmp_path: Path, capsys: pytest.Cap
     assert main([str(tmp_path), "--figure", "table5", "--out", str(tmp_path / "out")]) == 0
     header, row, *paths = capsys.readouterr().out.splitlines()
     assert header.endswith("space 1")
-    assert row.split() == ["darts", "1.000", "(n=1)"]
+    assert row.split() == ["darts", "100.0", "(n=1)"]
     assert [Path(path).name for path in paths] == [f"table5_digits.{kind}" for kind in ("png", "pdf", "csv")]
 
 
