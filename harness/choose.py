@@ -25,17 +25,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Raises:
         UserError: there is nothing to choose among.
-        RunFolderError: there is no run, or one cannot be read.
+        RunFolderError: there is no such folder.
     """
     options = _parser().parse_args(arguments)
 
-    from plots.records import gather
+    from plots.survey import survey
 
-    comparisons, notes = gather(options.results)
-    for note in notes:
-        print(note, file=sys.stderr)
+    found = survey(options.results)
+    for left_out in found.left_out:
+        print(f"left out: {left_out}", file=sys.stderr)
     chosen_any = False
-    for comparison in comparisons:
+    for comparison in found.comparisons:
         for optimizer in sorted({_optimizer(method) for method in comparison.methods}):
             variants = [method for method in comparison.methods if _optimizer(method) == optimizer]
             if len(variants) > 1:

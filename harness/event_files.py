@@ -33,10 +33,12 @@ def write_event_files(results: Path, out: Path) -> Iterator[Path]:
         each folder, when it is written.
 
     Raises:
-        UserError: the extra is missing, there is no run, or two runs would share a folder.
+        UserError: the extra is missing, `out` is a file, there is no run, or two runs would share a folder.
         RunFolderError: there is no such results folder.
     """
     writer = _writer()
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--tensorboard: expected a folder, got the file {out}")
     runs: dict[Path, Run] = {}
     for one in survey(results).comparisons:
         for method in one.methods:

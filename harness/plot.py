@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,14 +13,15 @@ from harness.errors import OneLineParser, UserError, run_command
 
 if TYPE_CHECKING:
     from plots.figures import Named
+    from plots.survey import Survey
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Draw, print the path of each file written, and say what could not be drawn.
 
     Raises:
-        UserError: there is nothing to draw, runs that would share a figure disagree, or a figure is not known.
-        RunFolderError: there is no run, or one cannot be read.
+        UserError: there is nothing to draw, or a figure is not known.
+        RunFolderError: there is no such folder.
     """
     options = _parser().parse_args(arguments)
     if "list" in options.figure:
@@ -40,27 +42,46 @@ def main(arguments: list[str] | None = None) -> int:
 def _draw_overview(options: argparse.Namespace) -> int:
     """The three figures of each benchmark and space."""
     from plots import anytime, decay, hessian, style
-    from plots.records import NothingToDrawError, csv_text, gather
+    from plots.pages import sheets
+    from plots.records import NothingToDrawError, csv_text
 
-    comparisons, notes = gather(options.results)
-    for note in notes:
-        print(note, file=sys.stderr)
     drawn = 0
-    for comparison in comparisons:
-        for figure_module in (anytime, hessian, decay):
-            name = f"{figure_module.NAME}_{comparison.bench}_space{comparison.space}"
+    for bench, sheet in sheets(_found(options.results)):
+        for comparison, figure_module in itertools.product(sheet, (anytime, hessian, decay)):
+            name = f"{figure_module.NAME}_{bench}_space{comparison.space}"
             try:
                 figure, series = figure_module.draw(comparison)
             except NothingToDrawError as reason:
                 print(f"not drawn: {name}: {reason}", file=sys.stderr)
                 continue
-            out = _folder(options)
-            for path in style.save(figure, out / name, csv_text((comparison, series))):
+            for path in style.save(figure, _folder(options) / name, csv_text((comparison, series))):
                 print(path)
             drawn += 1
     if not drawn:
         raise UserError(f"{options.results}: nothing to draw yet; wait until a search has finished its first epoch")
     return 0
+
+
+def _found(results: Path) -> Survey:
+    """The runs to draw; what is left out is said, and which names of files tell tables or scales apart.
+
+    Raises:
+        UserError: there is none.
+    """
+    from plots.pages import sheets
+    from plots.survey import survey
+
+    found = survey(results)
+    for left_out in found.left_out:
+        print(f"left out: {left_out}", file=sys.stderr)
+    if not found.comparisons:
+        raise UserError(f"{results}: no run here that can be drawn; make one with `python -m harness.run`")
+    named = list(sheets(found))
+    for bench, sheet in named:
+        if sum(other[0].bench == sheet[0].bench for _, other in named) > 1:
+            table = " ".join(part for part in (sheet[0].table, sheet[0].table_sha256[:12]) if part)
+            print(f"files named {bench}: table {table}, {sheet[0].scale or 'scale not recorded'}", file=sys.stderr)
+    return found
 
 
 def _draw_landscapes(options: argparse.Namespace) -> int:
@@ -79,6 +100,7 @@ def _draw_landscapes(options: argparse.Namespace) -> int:
 def _draw_named(options: argparse.Namespace) -> int:
     """The figures asked for, of each benchmark."""
     wanted = _known(options.figure)
+    _refuse_ignored(options)
     drawn = 0 if len(wanted) == len(set(options.figure)) else _draw_landscapes(options)
     drawn += _draw_of_runs(options, wanted) if wanted else 0
     if not drawn:
@@ -92,13 +114,8 @@ def _draw_of_runs(options: argparse.Namespace, wanted: Mapping[str, Named]) -> i
     from plots import style
     from plots.pages import Options, sheets
     from plots.records import NothingToDrawError
-    from plots.survey import survey
 
-    found = survey(options.results)
-    for left_out in found.left_out:
-        print(f"left out: {left_out.path}: {left_out.reason}", file=sys.stderr)
-    if not found.comparisons:
-        raise UserError(f"{options.results}: no run here that can be drawn; make one with `python -m harness.run`")
+    found = _found(options.results)
     asked = Options(
         methods=tuple(options.methods),
         seconds=options.x == "seconds",
@@ -136,6 +153,29 @@ def _known(names: list[str]) -> dict[str, Named]:
             known = ", ".join([*LANDSCAPES, *FIGURES])
             raise UserError(f"unknown figure {name!r}; known: {known} (`--figure list` says what they show)")
     return {name: FIGURES[name] for name in names if name in FIGURES}
+
+
+def _refuse_ignored(options: argparse.Namespace) -> None:
+    """Refuse an option that a figure asked for would ignore.
+
+    Raises:
+        UserError: it would.
+    """
+    from plots.figures import FIGURES, LANDSCAPES
+
+    takes = {name: ("--methods", *figure.takes) for name, figure in FIGURES.items()}
+    given = {
+        "--methods": bool(options.methods),
+        "--x": options.x != "epochs",
+        "--best-by": options.best_by is not None,
+        "--band": options.band != "deviation",
+        "--epochs": bool(options.epochs),
+    }
+    for option in (option for option, is_given in given.items() if is_given):
+        ignoring = [name for name in options.figure if name in LANDSCAPES or option not in takes[name]]
+        if ignoring:
+            taking = ", ".join(name for name, options_of in takes.items() if option in options_of)
+            raise UserError(f"{option} is not of figure {', '.join(ignoring)}; it goes with --figure {taking}")
 
 
 def _folder(options: argparse.Namespace) -> Path:

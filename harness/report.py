@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.compare import add_question, asked_question, check_baseline
 from harness.errors import OneLineParser, UserError, run_command
 
 PORT = 8101
+MOST_LISTED = 5
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,6 +61,8 @@ def _write_page(options: argparse.Namespace) -> Path:
 
     results: Path = options.results
     out: Path = options.out or results / "report.html"
+    if out.is_dir():
+        raise UserError(f"--out: expected a file, such as {out / 'report.html'}, got the folder {out}")
     data = Report(results, out.parent, asked_question(options)).data()
     blocks = [one["block"] for one in data["comparisons"] if one["block"]]
     check_baseline(options, (method["name"] for block in blocks for method in block["methods"]))
@@ -66,9 +70,19 @@ def _write_page(options: argparse.Namespace) -> Path:
         raise UserError(f"{results}: holds no run; `python -m harness.run --results {results}` makes one")
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, page(data))
+    _say_left_out(data["left_out"])
     if not data["comparisons"]:
         print(f"{results}: no run can be shown; the page lists why", file=sys.stderr)
     return out
+
+
+def _say_left_out(left_out: Sequence[Mapping[str, str]]) -> None:
+    """A line for each folder that does not count; of many, their number."""
+    if len(left_out) > MOST_LISTED:
+        print(f"left out: {len(left_out)} folders; the page lists them with the reasons", file=sys.stderr)
+        return
+    for one in left_out:
+        print(f"left out: {one['path']}: {one['reason']}", file=sys.stderr)
 
 
 def _parser() -> OneLineParser:

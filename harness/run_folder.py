@@ -207,8 +207,7 @@ def find_runs(results: Path) -> list[RunFolder]:
     Raises:
         RunFolderError: the folder does not exist or holds no run, or a run's config.json is not one.
     """
-    if not results.is_dir():
-        raise RunFolderError(f"{results}: no such folder; expected the one given to `harness.run --results`")
+    _refuse_other_than_folder(results)
     found = [RunFolder(path.parent) for path in results.rglob(CONFIG) if (path.parent / EPOCHS).exists()]
     if not found:
         raise RunFolderError(f"{results}: no finished or running search here; make one with `python -m harness.run`")
@@ -224,8 +223,7 @@ def find_folders(results: Path) -> tuple[list[RunFolder], list[Path]]:
     Raises:
         RunFolderError: the folder does not exist.
     """
-    if not results.is_dir():
-        raise RunFolderError(f"{results}: no such folder; expected the one given to `harness.run --results`")
+    _refuse_other_than_folder(results)
     runs: list[Path] = []
     others: list[Path] = []
     for name, folders, files in os.walk(results, onerror=lambda error: others.append(Path(error.filename))):
@@ -262,6 +260,14 @@ def replaced_atomically(path: Path) -> Iterator[BinaryIO]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _refuse_other_than_folder(results: Path) -> None:
+    if results.is_dir():
+        return
+    if results.exists():
+        raise RunFolderError(f"{results}: is a file; expected the folder given to `harness.run --results`")
+    raise RunFolderError(f"{results}: no such folder; expected the one given to `harness.run --results`")
 
 
 def _topmost(path: Path, homes: set[Path]) -> Path:

@@ -7,6 +7,7 @@ The curve runs over epochs 1..N, each the state after that epoch. Epoch 0, befor
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -137,15 +138,16 @@ def draw_curves(
         if one.band != NO_BAND:
             x, low = _points(one, one.low * scale, join_gaps)
             _, high = _points(one, one.high * scale, join_gaps)
-            axes.fill_between(x, low, high, color=look.colour, alpha=0.15, linewidth=0, zorder=1)
+            step: Literal["post"] | None = None if one.seconds is None else "post"
+            axes.fill_between(x, low, high, step=step, color=look.colour, alpha=0.15, linewidth=0, zorder=1)
             for row in one.values[one.drawn] if singles else ():
                 x, values = _points(one, row * scale, join_gaps)
-                axes.plot(x, values, color=look.colour, linewidth=0.4, alpha=faint, zorder=2)
+                axes.plot(x, values, color=look.colour, linewidth=0.4, alpha=faint, zorder=2, drawstyle=one.drawstyle)
         x, mean = _points(one, one.mean * scale, join_gaps)
         every = max(1, len(x) // MARKERS)
         start = position * every // len(series)
         line = {"color": look.colour, "linewidth": 1.0} if plain and len(x) > 1 else look.line
-        axes.plot(x, mean, **line, markevery=(start, every), zorder=3, label=one.method.name)
+        axes.plot(x, mean, **line, markevery=(start, every), zorder=3, label=one.method.name, drawstyle=one.drawstyle)
     over_seconds = any(one.seconds is not None for one in series)
     axes.set_xlabel("seconds of training" if over_seconds else "epoch")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=not over_seconds))
@@ -261,7 +263,12 @@ def _points(one: Series, values: Array, join_gaps: bool) -> tuple[Array, Array]:
 
 
 def not_in_table(series: Sequence[Series]) -> list[str]:
-    """A note on cells that a partial table does not hold, since they are missing from the means."""
-    recorded = sum(max(0, len(run.lines) - 1) for one in series for run in one.method.runs)
-    missing = recorded - sum(int(np.isfinite(one.values[:, 1:]).sum()) for one in series)
-    return [f"{missing} of {recorded} cells are not in the table and are left out."] if missing else []
+    """Notes on cells that a partial table does not hold, and on damaged lines: both are missing from the means."""
+    runs = [run for one in series for run in one.method.runs]
+    recorded = sum(max(0, len(run.lines) - 1) for run in runs)
+    damaged = sum(sum(epoch > 0 for epoch in run.damaged("test_error")) for run in runs)
+    missing = recorded - sum(int(np.isfinite(one.values[:, 1:]).sum()) for one in series) - damaged
+    notes = [f"{missing} of {recorded} cells are not in the table and are left out."] if missing else []
+    if damaged:
+        notes.append(f"{counted(damaged, 'test error')} of {recorded} not finite (damaged lines), left out.")
+    return notes

@@ -8,19 +8,20 @@ from pathlib import Path
 
 from harness.run_folder import RunFolder, RunFolderError
 from harness.statistics import BLOCKS_FOR_CRITICAL_DIFFERENCE, Ranks
-from plots.findings import ALPHA, Block, Family, MethodSummary
+from plots.findings import ALPHA, BASELINE, Block, Family, MethodSummary
 from plots.measures import MEASURES
-from plots.records import Comparison, Method, counted
+from plots.records import Comparison, Method, Run, counted
 
 
 def block_caveats(
-    comparison: Comparison, methods: Sequence[MethodSummary], family: Family, budget: float
+    comparison: Comparison, methods: Sequence[MethodSummary], family: Family, budget: float, baseline: str
 ) -> tuple[str, ...]:
     """What limits the summaries and tests of one comparison, most important first."""
     return (
+        *_of_baseline(family, baseline),
         *_of_tests(family),
         *_of_unequal_runs(comparison.methods, methods),
-        *_of_missing_values(methods),
+        *_of_missing_values(comparison.methods, methods),
         *_of_few_seeds(methods, family.metric),
         _of_seconds(comparison.methods, budget),
         *(() if comparison.optimum is not None else (NO_OPTIMUM,)),
@@ -43,6 +44,11 @@ def overall_caveats(blocks: Sequence[Block], methods: Sequence[str], ranks: Rank
 
 
 NO_OPTIMUM = "No regret: the runs do not record the lowest test error of the space."
+
+
+def _of_baseline(family: Family, asked: str) -> Iterator[str]:
+    if family.kind == BASELINE and family.tests and (taken := family.tests[0].second) != asked:
+        yield f"The baseline is {taken}, the one variant of {asked} here; --baseline names another."
 
 
 def _of_tests(family: Family) -> Iterator[str]:
@@ -77,15 +83,28 @@ def _of_unequal_runs(asked: Sequence[Method], judged: Sequence[MethodSummary]) -
         yield f"Seeds differ: {', '.join(f'{one.name} {numbers(one.seeds)}' for one in judged)}."
 
 
-def _of_missing_values(methods: Sequence[MethodSummary]) -> Iterator[str]:
-    """Seeds without a value that their lines should give, by measure."""
+def _of_missing_values(recorded: Sequence[Method], methods: Sequence[MethodSummary]) -> Iterator[str]:
+    """Seeds without a value that their lines should give, by measure; those with a damaged line apart."""
+    damaged = {(method.name, run.seed): _damage(run) for method in recorded for run in method.runs if _damage(run)}
+    if damaged:
+        listed = "; ".join(f"{name} seed {seed} ({lines})" for (name, seed), lines in damaged.items())
+        yield f"Errors that are not finite numbers, so that lines are damaged: {listed}. They count as missing."
     for name in ("final_error", "best_by_supernet", "best_by_table", "anytime_error"):
         lacking = []
         for method in methods:
-            seeds = [seed for seed, value in method.measures[name].by_seed.items() if math.isnan(value)]
+            seeds = [
+                seed
+                for seed, value in method.measures[name].by_seed.items()
+                if math.isnan(value) and (method.name, seed) not in damaged
+            ]
             lacking += [f"{method.name} seed {numbers(seeds)}"] if seeds else []
         if lacking:
             yield f"Without a value of {MEASURES[name].label}, for want of a cell in the table: {'; '.join(lacking)}."
+
+
+def _damage(run: Run) -> str:
+    epochs = sorted({*run.damaged("test_error"), *run.damaged("valid_error")})
+    return f"epoch {', '.join(map(str, epochs[:3]))}{', ...' if len(epochs) > 3 else ''}" if epochs else ""
 
 
 def _of_few_seeds(methods: Sequence[MethodSummary], metric: str) -> Iterator[str]:

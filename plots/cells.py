@@ -8,6 +8,7 @@ epoch whose cell is another architecture than the last one's.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -69,17 +70,21 @@ def draw(name: str, sheet: Sequence[Comparison], options: Options) -> list[Page]
     Raises:
         NothingToDrawError: no line holds a cell, or none of the epochs asked for is recorded.
     """
-    pages = []
+    pages: list[Page] = []
+    without: list[str] = []
     for comparison, methods in methods_to_draw(sheet, options, ()):
         for method in methods:
             run = next((run for run in method.runs if any(cells_of(run))), None)
-            if run is not None:
-                pages.append(
-                    _page(f"cells_{name}_space{comparison.space}_{method.name}", comparison, method, run, options)
-                )
+            if run is None:
+                continue
+            try:
+                file = f"cells_{name}_space{comparison.space}_{method.name}"
+                pages.append(_page(file, comparison, method, run, options))
+            except NothingToDrawError as reason:
+                without.append(str(reason))
     if not pages:
-        raise NothingToDrawError("no line holds a cell, its matrix and operations")
-    return pages
+        raise NothingToDrawError("; ".join(without[:3]) or "no line holds a cell, its matrix and operations")
+    return [dataclasses.replace(pages[0], text="\n".join(filter(None, [*without, pages[0].text]))), *pages[1:]]
 
 
 def cells_of(run: Run) -> list[DrawnCell | None]:
@@ -133,7 +138,8 @@ def _page(name: str, comparison: Comparison, method: Method, run: Run, options: 
             [style.legend_below(figure, list(legend.values()), list(legend), most_columns=6)],
             [f"Not recorded: epoch {', '.join(missing)}."] if missing else [],
         )
-    return Page(name, figure, _csv(comparison, method, run, cells, errors))
+    text = f"{run.path} has no cell at epoch {', '.join(missing)}; it ends at {last}" if missing else ""
+    return Page(name, figure, _csv(comparison, method, run, cells, errors), text)
 
 
 def _fill(

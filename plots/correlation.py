@@ -61,7 +61,7 @@ def draw(results: Results) -> Figure:
     rows = -(-len(contents) // columns)
     with style.applied():
         figure = style.new_figure(style.COLUMN_WIDTH if columns < 3 else style.PAGE_WIDTH)
-        panels = figure.subplots(2 * rows, columns, sharey=True, squeeze=False)
+        panels = figure.subplots(2 * rows, columns, sharex="row", sharey=True, squeeze=False)
         for place, (method, content) in enumerate(contents.items()):
             row, column = divmod(place, columns)
             for offset, statistics in enumerate(LABELS):
@@ -129,7 +129,8 @@ def _draw_panel(axes: Axes, content: dict[str, Any], statistics: str) -> None:
     supernet = np.array([1 - cell[statistics]["accuracy"] for cell in content["sampled"]])
     top = table <= content["top_test_error"]
     for chosen, colour in ((~top, "0.65"), (top, "0.2")):
-        axes.plot(100 * supernet[chosen], 100 * table[chosen], ".", markersize=2.5, color=colour, markeredgewidth=0)
+        axes.plot(100 * supernet[chosen], 100 * table[chosen], ".", markersize=4, color=colour, markeredgewidth=0)
+    axes.margins(x=0.05)
     axes.xaxis.set_major_locator(MaxNLocator(5))
 
 

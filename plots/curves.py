@@ -24,8 +24,8 @@ CHOICES = {
 def error_series(comparison: Comparison, methods: Sequence[Method], options: Options) -> list[Series]:
     """Test errors of methods that share a panel.
 
-    Over seconds a method's curve ends with its fastest seed, so that each point is over the same seeds; before a seed's
-    first epoch has ended it has no value.
+    Over seconds a method's curve ends with its fastest seed, so that each point is over the same seeds; it has a point
+    there besides those that all methods have. Before a seed's first epoch has ended it has no value.
 
     Raises:
         NothingToDrawError: seconds are asked for, and no run recorded them.
@@ -41,10 +41,11 @@ def error_series(comparison: Comparison, methods: Sequence[Method], options: Opt
     ends = [one.seconds[-1] for method in methods for one in curves[method.name]]
     if not np.isfinite(ends).any():
         raise NothingToDrawError(f"no run of space {comparison.space} recorded its seconds of training")
-    grid = np.linspace(0, np.nanmax(ends), POINTS + 1)[1:]
+    shared = np.linspace(0, np.nanmax(ends), POINTS + 1)[1:]
     found = []
     for method in methods:
         fastest = np.nanmin([one.seconds[-1] for one in curves[method.name]], initial=np.inf)
+        grid = np.unique([*shared, fastest]) if np.isfinite(fastest) else shared
         values = np.stack([_at(one, np.where(grid <= fastest, grid, np.nan)) for one in curves[method.name]])
         found.append(summarise(method, quantity, values, 0, wanted, grid))
     return found

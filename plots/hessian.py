@@ -82,7 +82,7 @@ def left_out(series: Sequence[Series]) -> list[str]:
     unmeasured = [style.look(method.name).label for method in absent if method.has_alphas]
     notes = []
     if without:
-        notes.append(f"Without architecture parameters, so without a Hessian: {', '.join(without)}.")
+        notes.append(style.sentence(f"Without architecture parameters, so without a Hessian: {', '.join(without)}"))
     if unmeasured:
-        notes.append(f"Hessian not measured: {', '.join(unmeasured)}.")
+        notes.append(style.sentence(f"Hessian not measured: {', '.join(unmeasured)}"))
     return notes

@@ -75,8 +75,9 @@ def tested_family(methods: Sequence[MethodSummary], question: Question) -> Famil
     values = {method.name: method.measures[question.metric].values for method in methods}
     named = [name for name, its in values.items() if len(its)]
     if question.family == BASELINE:
-        pairs = [(name, question.baseline) for name in named if name != question.baseline]
-        pairs = pairs if question.baseline in named else []
+        baseline = _baseline(named, question.baseline)
+        pairs = [(name, baseline) for name in named if name != baseline]
+        pairs = pairs if baseline in named else []
     else:
         pairs = list(itertools.combinations(named, 2))
     if not pairs:
@@ -154,7 +155,7 @@ def _block(comparison: Comparison, question: Question) -> Block:
         methods=methods,
         family=family,
         spread=_pooled([method.measures[question.metric] for method in methods]),
-        caveats=block_caveats(comparison, methods, family, budget),
+        caveats=block_caveats(comparison, methods, family, budget, question.baseline),
     )
 
 
@@ -172,10 +173,16 @@ def _pooled(summaries: Sequence[Summary]) -> float:
     return math.sqrt(sum((one.n - 1) * one.deviation**2 for one in several) / freedom) if freedom else math.nan
 
 
+def _baseline(named: Sequence[str], asked: str) -> str:
+    """The baseline, or the one variant that there is of it where it has no run by that name."""
+    variants = [name for name in named if name.partition("@")[0] == asked]
+    return variants[0] if asked not in named and len(variants) == 1 else asked
+
+
 def _why_none(named: Sequence[str], question: Question) -> str:
     if not named:
         return f"no run here has a value of {question.metric}"
-    if question.family == BASELINE and question.baseline not in named:
+    if question.family == BASELINE and _baseline(named, question.baseline) not in named:
         return f"{question.baseline} has no run that counts here; --baseline names another ({', '.join(named)})"
     return "there is one method only"
 

@@ -110,7 +110,7 @@ def draw(results: Results) -> Figure:
         style.lay_out(
             figure,
             (sum(HEIGHTS[columns]) + TITLE_LINE * lines) * rows + BAR_HEIGHT,
-            f"Accuracy around the alphas, {results.title}",
+            f"Figure 1: accuracy around the alphas, {results.title}",
             results.conditions(),
             [],
             [

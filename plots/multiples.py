@@ -83,4 +83,5 @@ def label_outside(used: Sequence[Sequence[Axes]], x: str, y: str) -> None:
 def _background(axes: Axes, other: Series, scale: float) -> None:
     there = other.n > 0
     there[: other.first] = False
-    axes.plot(other.x[there], scale * other.mean[there], color=OTHERS, linewidth=0.45, zorder=0.5)
+    x, mean = other.x[there], scale * other.mean[there]
+    axes.plot(x, mean, color=OTHERS, linewidth=0.45, drawstyle=other.drawstyle, zorder=0.5)

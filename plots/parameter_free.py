@@ -70,7 +70,7 @@ def as_text(drawn: Drawn) -> list[str]:
     Seeds that are not finished do not count.
     """
     names = sorted({line.method.name for _, series in drawn for line in series}, key=style.drawing_order)
-    rows = [["share of max-pooling after the last epoch", *(f"space {one.space}" for one, _ in drawn)]]
+    rows = [["parameter-free operations after the last epoch (%)", *(f"space {one.space}" for one, _ in drawn)]]
     for name in names:
         row = [name]
         for _, series in drawn:
@@ -81,7 +81,7 @@ def as_text(drawn: Drawn) -> list[str]:
                 for run, value in zip(line.method.runs, line.values[:, -1], strict=True)
                 if run.is_finished and np.isfinite(value)
             ]
-            deviation = f" ± {np.std(last, ddof=1):.3f}" if len(last) > 1 else ""
-            row.append(f"{np.mean(last):.3f}{deviation} (n={len(last)})" if last else "not finished")
+            deviation = f" ± {100 * np.std(last, ddof=1):.1f}" if len(last) > 1 else ""
+            row.append(f"{100 * np.mean(last):.1f}{deviation} (n={len(last)})" if last else "not finished")
         rows.append(row)
     return list(in_columns(rows))

@@ -1,7 +1,6 @@
-"""Runs gathered for drawing: which belong on one figure, and the numbers that a figure shows.
+"""What a figure is made from: runs as recorded, methods, comparisons, and the numbers that a figure shows.
 
-Everything comes from run folders. Runs of one benchmark and one space share a figure, one curve a method; they must
-agree on the table and on the scale of the network, since a figure states both once.
+Everything comes from run folders; `plots.survey` says which of them belong together.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import UserError
-from harness.run_folder import Line, RunFolder, RunFolderError, find_runs
+from harness.run_folder import Line, RunFolder, RunFolderError
 from harness.statistics import t_half_width
 
 Array = npt.NDArray[np.float64]
@@ -28,7 +27,7 @@ INTERVAL = "95 % t-interval of the mean"
 DEVIATION = "± one standard deviation"
 RANGE = "range"
 NO_BAND = ""
-INNER = "a results folder of its own"
+INNER = "a results folder of its own; give it instead"
 
 
 class NothingToDrawError(Exception):
@@ -55,6 +54,14 @@ class Run:
     def is_finished(self) -> bool:
         """Whether the last epoch asked for is there."""
         return bool(self.lines) and bool(self.lines[-1]["epoch"] == self.epochs)
+
+    def damaged(self, key: str) -> list[int]:
+        """The epochs that record an entry as a number that is none: NaN or infinite, unlike one that is missing."""
+        return [
+            epoch
+            for epoch, line in enumerate(self.lines)
+            if (number := as_number(line.get(key))) is not None and not math.isfinite(number)
+        ]
 
     def values(self, key: str) -> Array:
         """One entry of the epoch lines: [recorded epochs from 0], NaN where it is missing or None.
@@ -174,6 +181,11 @@ class Series:
         return np.arange(self.values.shape[1], dtype=np.float64) if self.seconds is None else self.seconds
 
     @property
+    def drawstyle(self) -> str:
+        """Over seconds a search has an epoch's cell until the next epoch has ended; over epochs points are joined."""
+        return "default" if self.seconds is None else "steps-post"
+
+    @property
     def drawn(self) -> npt.NDArray[np.bool_]:
         """[seeds] whether a seed has a value on the figure."""
         return np.asarray(np.isfinite(self.values[:, self.first :]).any(axis=1))
@@ -187,26 +199,6 @@ class Series:
     def unfinished(self) -> int:
         """How many of the seeds on the figure lack their last epochs."""
         return sum(not run.is_finished for run, drawn in zip(self.method.runs, self.drawn, strict=True) if drawn)
-
-
-def gather(results: Path) -> tuple[list[Comparison], list[str]]:
-    """Everything to draw at or below a folder, and notes on what was left out.
-
-    A results folder inside the one given (`results/published` in `results`) is another collection: it is drawn only
-    where the outer one holds no run itself.
-
-    Raises:
-        RunFolderError: there is no run, or one cannot be read.
-        UserError: two runs that would share a figure, or a curve, disagree.
-    """
-    folders, inner = outermost(results, find_runs(results))
-    notes = [f"left out: {home}, {INNER}" for home in inner]
-    grouped: dict[tuple[str, int], list[tuple[RunFolder, dict[str, Any]]]] = {}
-    for folder in folders:
-        config = folder.config()
-        check_config(folder, config)
-        grouped.setdefault((config["bench"], config["space"]), []).append((folder, config))
-    return [_compare(bench, space, grouped[bench, space]) for bench, space in sorted(grouped)], notes
 
 
 def summarise(
@@ -313,44 +305,6 @@ def check_config(folder: RunFolder, config: dict[str, Any]) -> None:
             )
 
 
-def _compare(bench: str, space: int, entries: list[tuple[RunFolder, dict[str, Any]]]) -> Comparison:
-    first, expected = entries[0]
-    for folder, config in entries[1:]:
-        _agree(first, folder, "table", table_identity(expected), table_identity(config))
-        _agree(first, folder, "scale", expected.get("scale"), config.get("scale"))
-    by_method: dict[str, list[tuple[RunFolder, dict[str, Any]]]] = {}
-    for folder, config in entries:
-        by_method.setdefault(method_name(config), []).append((folder, config))
-    return Comparison(
-        bench=bench,
-        space=space,
-        table=table_label(expected),
-        scale=expected.get("scale") or "",
-        methods=tuple(_method(name, by_method[name]) for name in sorted(by_method)),
-        optimum=_optimum([config for _, config in entries]),
-        random_search=max((random_search(config) for _, config in entries), key=len),
-        table_sha256=table_sha256(expected),
-    )
-
-
-def _method(name: str, entries: list[tuple[RunFolder, dict[str, Any]]]) -> Method:
-    """One curve's runs, which must agree on everything but the seed."""
-    first, expected = entries[0]
-    seen: dict[int, RunFolder] = {}
-    for folder, config in entries:
-        _agree(first, folder, "epochs", expected["epochs"], config["epochs"])
-        _agree(first, folder, "settings", expected.get("settings"), config.get("settings"))
-        if config["seed"] in seen:
-            other = seen[config["seed"]].path
-            raise UserError(
-                f"{other} and {folder.path} are both seed {config['seed']} of {name}; "
-                "move one out of the results folder"
-            )
-        seen[config["seed"]] = folder
-    runs = [read_run(folder, config) for folder, config in entries]
-    return Method(name, expected["epochs"], tuple(sorted(runs, key=lambda run: run.seed)))
-
-
 def read_run(folder: RunFolder, config: dict[str, Any]) -> Run:
     """A run with its lines, which must be of the table and the scale that its configuration names.
 
@@ -373,12 +327,6 @@ def method_name(config: dict[str, Any]) -> str:
     """The optimizer, with `@NAME` where its settings have a name."""
     name = config.get("name")
     return f"{config['optimizer']}@{name}" if name else str(config["optimizer"])
-
-
-def _optimum(configs: Sequence[dict[str, Any]]) -> float | None:
-    """The optimum that the runs recorded; those of older versions did not."""
-    recorded = [optimum(config) for config in configs]
-    return next((error for error in recorded if error is not None), None)
 
 
 def random_search(config: dict[str, Any]) -> tuple[float, ...]:
@@ -419,19 +367,6 @@ def as_number(value: object) -> float | None:
         return float(value)
     except OverflowError:
         return math.inf
-
-
-def _agree(first: RunFolder, second: RunFolder, what: str, expected: object, got: object) -> None:
-    if isinstance(expected, dict) and isinstance(got, dict):
-        names = sorted(differing(expected, got))
-        difference = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-    else:
-        difference = "" if expected == got else f"{expected!r} and {got!r}"
-    if difference:
-        raise UserError(
-            f"{first.path} and {second.path} differ in {what} ({difference}), so they cannot share a figure; "
-            "draw each from its own folder"
-        )
 
 
 def differing(expected: dict[str, Any], got: dict[str, Any], prefix: str = "") -> Iterable[str]:

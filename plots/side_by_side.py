@@ -31,22 +31,40 @@ def methods_to_draw(
     Raises:
         NothingToDrawError: none of them is recorded.
     """
-    wanted = options.methods or chosen
-    found = [(one, sorted(_wanted(one, wanted), key=lambda method: style.drawing_order(method.name))) for one in sheet]
+    found = [
+        (one, sorted(_wanted(one, options, chosen), key=lambda method: style.drawing_order(method.name)))
+        for one in sheet
+    ]
     if not any(methods for _, methods in found):
-        raise NothingToDrawError(f"none of {', '.join(wanted)} is recorded")
+        names = ", ".join(sorted({method.name for one in sheet for method in one.methods}))
+        wanted = ", ".join(options.methods or chosen)
+        raise NothingToDrawError(f"none of {wanted} is recorded; recorded: {names} (--methods draws them)")
     return [(one, methods) for one, methods in found if methods]
 
 
 def missing_methods(sheet: Sequence[Comparison], options: Options, chosen: Sequence[str]) -> list[str]:
-    """A note on the methods that a figure is of and that no space has."""
-    recorded = {method.name for one in sheet for method in one.methods}
-    missing = [style.look(name).label for name in options.methods or chosen if name not in recorded]
-    return [f"Not recorded: {', '.join(missing)}."] if missing else []
+    """Notes on the methods that a figure is of and that no space has, and on variants that stand for their method."""
+    taken = {method.name for one in sheet for method in _wanted(one, options, chosen)}
+    asked = options.methods or chosen
+    stand_ins = sorted(name for name in taken if asked and name not in asked)
+    present = taken | {name.partition("@")[0] for name in stand_ins}
+    missing = [style.look(name).label for name in asked if name not in present]
+    notes = [style.sentence(f"Not recorded: {', '.join(missing)}")] if missing else []
+    if stand_ins:
+        notes.append(f"The one variant recorded stands for its method: {', '.join(stand_ins)}.")
+    return notes
 
 
-def _wanted(comparison: Comparison, names: Sequence[str]) -> list[Method]:
-    return [method for method in comparison.methods if not names or method.name in names]
+def _wanted(comparison: Comparison, options: Options, chosen: Sequence[str]) -> list[Method]:
+    """The methods asked for by name; else those that the figure is of, or the one variant that there is of each."""
+    if options.methods or not chosen:
+        return [method for method in comparison.methods if not options.methods or method.name in options.methods]
+    found = []
+    for name in chosen:
+        exact = [method for method in comparison.methods if method.name == name]
+        variants = [method for method in comparison.methods if method.name.partition("@")[0] == name]
+        found += exact or (variants if len(variants) == 1 else [])
+    return found
 
 
 def draw_side_by_side(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -185,6 +186,7 @@ def lay_out(
     """
     gap = 0.03
     below: list[Text | Legend] = [*legends, *(_paragraph(figure, note, 6.5, "normal") for note in notes)]
+    title = re.sub(r"\b(space|seed|epoch) (?=\d)", "\\1\N{NO-BREAK SPACE}", title)
     head = [_paragraph(figure, title, 8.5, "bold"), _paragraph(figure, conditions, 7, "normal")]
     head_heights = [_height(figure, artist) for artist in head]
     below_heights = [_height(figure, artist) for artist in below]
@@ -206,6 +208,11 @@ def lay_out(
         else:
             artist.set_position((MARGIN / width, y / total))
         y -= height
+
+
+def sentence(text: str) -> str:
+    """The text with a full stop, unless it ends with one, as an abbreviated name does."""
+    return text if text.endswith(".") else f"{text}."
 
 
 def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str], most_columns: int = 3) -> Legend:

@@ -1,13 +1,12 @@
 """All runs at or below a folder, taken as they are: what belongs together, and what was left out and why.
 
-`records.gather` refuses what cannot share a figure. Here nothing is fatal: runs of different benchmarks, spaces, tables
-or scales form comparisons of their own, and a folder that is torn, foreign or at odds with the rest is listed.
+Nothing is fatal: runs of different benchmarks, spaces, tables or scales form comparisons of their own, and a folder
+that is torn, foreign or at odds with the rest is listed.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +60,9 @@ class LeftOut:
     path: Path
     reason: str
 
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
 
 @dataclass(frozen=True)
 class Survey:
@@ -103,12 +105,16 @@ class Entry:
         return config["bench"], config["space"], table_identity(config), config.get("scale") or ""
 
     @property
-    def conditions(self) -> tuple[int, str]:
-        """What seeds of one method must share; whether the Hessian by the mixture was measured besides is not of it."""
+    def settings(self) -> dict[str, Any]:
+        """What seeds of one method must share besides; whether the Hessian by the mixture was measured is not of it."""
         settings = dict(self.config.get("settings") or {})
         if isinstance(hessian := settings.get("hessian"), dict):
             settings["hessian"] = {key: value for key, value in hessian.items() if key != "mixture"}
-        return self.config["epochs"], json.dumps(settings, sort_keys=True)
+        return settings
+
+    def is_at_odds(self, other: Entry) -> bool:
+        """Whether both cannot be seeds of one method."""
+        return self.config["epochs"] != other.config["epochs"] or any(differing(self.settings, other.settings))
 
 
 def survey(results: Path, read: Callable[[RunFolder], Entry] | None = None) -> Survey:
@@ -186,11 +192,15 @@ def _compare(entries: list[Entry], left_out: list[LeftOut]) -> Comparison:
 
 def _method(name: str, entries: list[Entry], left_out: list[LeftOut]) -> Method:
     """The largest group of seeds that agree on settings and epochs; of two as large, the one of more epochs."""
-    groups: dict[tuple[int, str], list[Entry]] = {}
+    groups: list[list[Entry]] = []
     for entry in entries:
-        groups.setdefault(entry.conditions, []).append(entry)
-    chosen = max(groups.values(), key=lambda group: (len(group), group[0].config["epochs"]))
-    for group in groups.values():
+        group = next((group for group in groups if not group[0].is_at_odds(entry)), None)
+        if group is None:
+            groups.append([entry])
+        else:
+            group.append(entry)
+    chosen = max(groups, key=lambda group: (len(group), group[0].config["epochs"]))
+    for group in groups:
         if group is not chosen:
             left_out += [LeftOut(entry.run.path, _odds(name, chosen[0], entry)) for entry in group]
     return Method(name, chosen[0].config["epochs"], tuple(_distinct_seeds(chosen, left_out)))
@@ -212,7 +222,7 @@ def _odds(name: str, kept: Entry, other: Entry) -> str:
     if kept.config["epochs"] != other.config["epochs"]:
         asked = counted(other.config["epochs"], "epoch")
         return f"asked for {asked}, the seeds of {name} that count for {kept.config['epochs']}"
-    names = sorted(differing(kept.config.get("settings") or {}, other.config.get("settings") or {}))
+    names = sorted(differing(kept.settings, other.settings))
     listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     return f"differs in settings ({listed}) from the seeds of {name} that count"
 

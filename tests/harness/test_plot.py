@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -67,6 +68,46 @@ def test_redrawing_gives_the_same_bytes(tmp_path: Path) -> None:
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
 
 
+def test_the_overview_lists_what_is_damaged_or_there_twice_and_draws_the_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [write_run(tmp_path, "darts", seed, [0.9, 0.3, 0.2, 0.1]) for seed in range(4)]
+    (paths[1] / "epochs.jsonl").write_text("?\n")
+    (paths[2] / "config.json").unlink()
+    write_run(tmp_path, "darts", 4, [0.9, 0.5, 0.5, 0.5]).rename(paths[0].with_name("seed3.kept"))
+    config = json.loads((paths[3].with_name("seed3.kept") / "config.json").read_text()) | {"seed": 3}
+    (paths[3].with_name("seed3.kept") / "config.json").write_text(json.dumps(config))
+    assert main([str(tmp_path)]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(": ")[2].partition(": ")[0] for line in lines] == [
+        str(paths[1]),
+        str(paths[2]),
+        str(paths[3].with_name("seed3.kept")),
+    ]
+    assert all(line.startswith("left out: ") for line in lines)
+    with (tmp_path / "figures" / "anytime_error_digits_space1.csv").open() as file:
+        assert [row["seed3"] for row in csv.DictReader(file)] == ["0.9", "0.3", "0.2", "0.1"]
+
+
+def test_two_tables_of_one_space_have_files_of_their_own_and_a_line_says_which(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path, "darts", 0, [0.9, 0.3, 0.2, 0.1])
+    path = write_run(tmp_path, "gdas", 0, [0.9, 0.4, 0.3, 0.2])
+    config = json.loads((path / "config.json").read_text()) | {"table": {"label": "digits", "sha256": "cd"}}
+    (path / "config.json").write_text(json.dumps(config))
+    assert main([str(tmp_path)]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "files named digits: table digits ab, 4 channels",
+        "files named digits_2: table digits cd, 4 channels",
+    ]
+    methods = set()
+    for name in ("digits", "digits_2"):
+        with (tmp_path / "figures" / f"anytime_error_{name}_space1.csv").open() as file:
+            methods |= {(name, row["method"]) for row in csv.DictReader(file)}
+    assert methods == {("digits", "darts"), ("digits_2", "gdas")}
+
+
 def test_the_figures_folder_is_no_run(tmp_path: Path) -> None:
     write_run(tmp_path, "darts", 0, [0.9, 0.3, 0.2, 0.1])
     before = find_runs(tmp_path)
@@ -97,21 +138,22 @@ def test_nothing_to_draw_yet_is_an_error_and_leaves_no_folder(tmp_path: Path) ->
     assert not (tmp_path / "figures").exists()
 
 
-@pytest.mark.parametrize("case", ["no folder", "no runs", "corrupt line", "figures is a file"])
+@pytest.mark.parametrize("case", ["no folder", "no runs", "all damaged", "figures is a file"])
 def test_a_mistake_is_one_line_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str) -> None:
     results = tmp_path / "results"
     if case != "no folder":
         results.mkdir()
-    if case in ("corrupt line", "figures is a file"):
+    if case in ("all damaged", "figures is a file"):
         path = write_run(results, "darts", 0, [0.9, 0.3, 0.2, 0.1])
-    if case == "corrupt line":
+    if case == "all damaged":
         (path / "epochs.jsonl").write_text("?\n")
     if case == "figures is a file":
         (results / "figures").touch()
     assert run_command(lambda: main([str(results)])) == 2
-    message = capsys.readouterr().err
+    *before, message = capsys.readouterr().err.splitlines()
     assert message.startswith("error: ")
-    assert message.count("\n") == 1
+    assert len(before) == (case == "all damaged")
+    assert all(line.startswith("left out: ") for line in before)
 
 
 @pytest.mark.parametrize("arguments", [[], ["results", "--colour", "blue"], ["results", "more"]])
@@ -171,7 +213,7 @@ def test_the_table_is_printed_with_its_figure(tmp_path: Path, capsys: pytest.Cap
     assert main([str(tmp_path), "--figure", "table5", "--out", str(tmp_path / "out")]) == 0
     header, row, *paths = capsys.readouterr().out.splitlines()
     assert header.endswith("space 1")
-    assert row.split() == ["darts", "1.000", "(n=1)"]
+    assert row.split() == ["darts", "100.0", "(n=1)"]
     assert [Path(path).name for path in paths] == [f"table5_digits.{kind}" for kind in ("png", "pdf", "csv")]
 
 
@@ -182,6 +224,10 @@ def test_the_table_is_printed_with_its_figure(tmp_path: Path, capsys: pytest.Cap
         ["--x", "years"],
         ["--figure", "cells", "--epochs", "5,-1"],
         ["--figure", "3"],
+        ["--figure", "4", "--epochs", "1"],
+        ["--figure", "5", "--best-by", "table"],
+        ["--figure", "1", "--methods", "gdas"],
+        *[["--figure", name, "--x", "seconds"] for name in ("theory", "5", "cells", "table5", "4,theory")],
         ["--methods", "gdas"],
         ["--band", "interval"],
     ],
@@ -201,3 +247,11 @@ def test_redrawing_a_named_figure_gives_the_same_bytes(tmp_path: Path) -> None:
         main([str(tmp_path), "--figure", "4,theory", "--out", str(tmp_path / out)])
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_an_option_that_a_figure_would_ignore_is_refused_with_the_figures_that_take_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path, "darts", 0, [0.9, 0.3, 0.2, 0.1])
+    assert run_command(lambda: main([str(tmp_path), "--figure", "4,theory", "--x", "seconds"])) == 2
+    assert capsys.readouterr().err == "error: --x is not of figure theory; it goes with --figure 3, 4\n"

@@ -69,6 +69,9 @@ def test_a_folder_without_any_run_that_counts_is_shown_with_the_reasons(
         (["{results}/empty"], "{results}/empty: holds no run; `python -m harness.run --results {results}/empty`"),
         ([], "the following arguments are required: RESULTS"),
         (["{results}", "--out", "{results}/file/page.html"], "File exists"),
+        (["{results}/file"], "{results}/file: is a file; expected the folder given to `harness.run --results`"),
+        (["{results}", "--out", "{results}/empty"], "--out: expected a file, such as {results}/empty/report.html, got"),
+        (["{results}", "--tensorboard", "{results}/file"], "--tensorboard: expected a folder, got the file {results}"),
         (["{results}", "--metric", "accuracy"], "--metric: expected list or one of final_error, "),
         (["{results}", "--baseline", "enas"], "--baseline: expected one of darts, got 'enas'"),
         (["{results}", "--port", "80"], "--port goes with --serve"),
@@ -116,3 +119,18 @@ def test_126_runs_of_100_epochs_are_written_in_under_20_seconds_and_6_megabytes(
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < MOST_SECONDS
     assert (tmp_path / "report.html").stat().st_size < MOST_BYTES
+
+
+@pytest.mark.parametrize("damaged", [2, 6])
+def test_what_is_left_out_is_said_and_of_many_their_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damaged: int
+) -> None:
+    paths = write_runs(tmp_path, ["darts"], [1], seeds=damaged + 1, epochs=2)
+    for path in paths[1:]:
+        (path / "epochs.jsonl").write_text("?\n")
+    assert main([str(tmp_path)]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    if damaged == 2:
+        assert [line.partition(": epochs.jsonl:1")[0] for line in lines] == [f"left out: {path}" for path in paths[1:]]
+    else:
+        assert lines == ["left out: 6 folders; the page lists them with the reasons"]

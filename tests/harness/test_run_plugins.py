@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from harness.run_folder import RunFolder
-from plots.records import gather
+from plots.survey import survey
 from tests.harness.plugin_files import REGISTERED, SIGN, install, write_modules
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ def test_a_module_of_the_current_directory_is_searched_with_and_drawn(tmp_path: 
         digest = hashlib.sha256((tmp_path / "my_module.py").read_bytes()).hexdigest()
         (start,) = folder.environment()["starts"]
         assert start["plugin"] == {"file": str(tmp_path / "my_module.py"), "sha256": digest}
-    (comparison,), _ = gather(tmp_path / "results")
+    (comparison,) = survey(tmp_path / "results").comparisons
     assert [method.name for method in comparison.methods] == ["my_module:SignDarts_adv@tiny"]
     again = run(tmp_path, *TINY, "--optimizer", "my_module:SignDarts_adv", "--set", "sign.scale=0.5")
     assert "seed 1: finished before (1 epochs), skipped" in again.stdout

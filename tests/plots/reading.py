@@ -20,7 +20,8 @@ def legend_texts(figure: Figure) -> list[str]:
 
 
 def page_texts(figure: Figure) -> str:
-    return " ".join(text.get_text().replace("\n", " ") for text in figure.texts)
+    texts = (text.get_text().replace("\n", " ").replace("\N{NO-BREAK SPACE}", " ") for text in figure.texts)
+    return " ".join(texts)
 
 
 def sheet(results: Path) -> Sequence[Comparison]:

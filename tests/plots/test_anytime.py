@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from plots import anytime, decay, hessian, style
-from plots.records import NothingToDrawError, gather
+from plots.records import NothingToDrawError, summarise
+from plots.survey import survey
 from tests.plots.conftest import WriteRun
 from tests.plots.reading import legend_texts, page_texts
 
@@ -23,7 +24,7 @@ def mean_line(figure: Figure, method: str) -> Line2D:
 def test_the_curve_is_the_mean_in_percent_over_epochs_from_1(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.9, 0.4, 0.2])
     write_run("darts", 1, [0.9, 0.3, 0.1])
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     figure, (series,) = anytime.draw(comparison)
     line = mean_line(figure, "darts")
     np.testing.assert_array_equal(line.get_xdata(), [1, 2])
@@ -36,7 +37,7 @@ def test_the_curve_is_the_mean_in_percent_over_epochs_from_1(write_run: WriteRun
 def test_single_seeds_are_faint_and_in_percent(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.9, 0.4, 0.2])
     write_run("darts", 1, [0.9, 0.3, 0.1])
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     figure, _ = anytime.draw(comparison)
     faint = [line for line in figure.axes[0].lines if line.get_label() != "darts"]
     np.testing.assert_allclose(np.asarray([line.get_ydata() for line in faint], float), [[40, 20], [30, 10]])
@@ -49,7 +50,7 @@ def test_the_legend_names_methods_with_n_and_the_band(write_run: WriteRun, tmp_p
     write_run("darts", 0, [0.9, 0.4, 0.2])
     write_run("darts", 1, [0.9, 0.4], epochs=2)
     write_run("gdas", 0, [0.9, 0.4, 0.2])
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     figure, _ = anytime.draw(comparison)
     assert legend_texts(figure) == [
         "DARTS, n=2 (1 unfinished)",
@@ -65,7 +66,7 @@ def test_the_legend_names_methods_with_n_and_the_band(write_run: WriteRun, tmp_p
 
 def test_one_seed_has_no_band_and_says_so(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.9, 0.4, 0.2])
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     figure, _ = anytime.draw(comparison)
     assert legend_texts(figure) == ["DARTS, n=1", "one seed, no band"]
     assert len(figure.axes[0].collections) == 0
@@ -73,7 +74,7 @@ def test_one_seed_has_no_band_and_says_so(write_run: WriteRun, tmp_path: Path) -
 
 def test_the_page_states_benchmark_table_scale_and_epochs(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.9, 0.4, 0.2], table={"label": "standin"}, scale="2 channels, 1 cell", space=3)
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     figure, _ = anytime.draw(comparison)
     assert "digits, space 3" in page_texts(figure)
     assert "table: standin · 2 channels, 1 cell · 2 epochs" in page_texts(figure)
@@ -82,14 +83,14 @@ def test_the_page_states_benchmark_table_scale_and_epochs(write_run: WriteRun, t
 def test_epochs_are_in_the_legend_where_they_differ(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.9, 0.4, 0.2])
     write_run("gdas", 0, [0.9, 0.4])
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     figure, _ = anytime.draw(comparison)
     assert legend_texts(figure)[:2] == ["DARTS, 2 epochs, n=1", "GDAS, 1 epoch, n=1"]
 
 
 def test_cells_outside_the_table_are_gaps_and_counted(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.9, 0.4, None, 0.2])
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     figure, _ = anytime.draw(comparison)
     np.testing.assert_array_equal(mean_line(figure, "darts").get_ydata(), [40, np.nan, 20])
     assert "1 of 3 cells are not in the table" in page_texts(figure)
@@ -99,7 +100,7 @@ def test_a_seed_that_has_just_begun_is_named_and_not_counted(write_run: WriteRun
     write_run("darts", 0, [0.9, 0.4])
     write_run("darts", 7, [0.9], epochs=1)
     write_run("darts", 8, [], epochs=1)
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     figure, _ = anytime.draw(comparison)
     assert legend_texts(figure)[0] == "DARTS, n=1"
     assert "Without a value yet: DARTS seed 7, 8." in page_texts(figure)
@@ -107,7 +108,7 @@ def test_a_seed_that_has_just_begun_is_named_and_not_counted(write_run: WriteRun
 
 def test_without_an_epoch_there_is_nothing_to_draw(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.9], epochs=3)
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     for module in (anytime, decay):
         with pytest.raises(NothingToDrawError, match="epoch 1 or later"):
             module.draw(comparison)
@@ -115,7 +116,7 @@ def test_without_an_epoch_there_is_nothing_to_draw(write_run: WriteRun, tmp_path
 
 def test_a_single_epoch_is_drawn_without_warning(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.9, 0.4], norms=[0.1, 0.1])
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     figure, _ = anytime.draw(comparison)
     style.save(figure, tmp_path / "one", "")
     assert mean_line(figure, "darts").get_marker() == "o"
@@ -125,7 +126,7 @@ def test_supernet_and_table_errors_share_a_panel_for_each_method(write_run: Writ
     for method in ("darts", "sdarts_rs", "gdas"):
         write_run(method, 0, [0.9, 0.2, 0.1])
         write_run(method, 1, [0.9, 0.4, 0.0])
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     figure, series = decay.draw(comparison)
     style.save(figure, tmp_path / "decay", "")
     assert [axes.get_title() for axes in figure.axes] == ["DARTS, n=2", "SDARTS-RS, n=2", "GDAS, n=2"]
@@ -141,7 +142,7 @@ def test_every_method_has_its_panel_however_many_there_are(write_run: WriteRun, 
     names = ["darts", "sdarts_rs", "sdarts_adv", "gdas", "nasp", "enas", "other"][:count]
     for name in names:
         write_run(name, 0, [0.9, 0.2, 0.1])
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     figure, series = decay.draw(comparison)
     assert [axes.get_title() for axes in figure.axes if axes.axison] == [
         f"{style.look(name).label}, n=1" for name in sorted(names, key=style.drawing_order)
@@ -153,7 +154,7 @@ def test_long_names_stay_on_the_page(write_run: WriteRun, tmp_path: Path) -> Non
     for method in ("darts", "sdarts_adv@without_weight_decay_and_a_longer_name"):
         for seed in range(2):
             write_run(method, seed, [0.9, 0.2, 0.1], epochs=100 + len(method))
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     for module in (anytime, decay):
         figure, _ = module.draw(comparison)
         with style.applied():
@@ -166,7 +167,7 @@ def test_long_names_stay_on_the_page(write_run: WriteRun, tmp_path: Path) -> Non
 def test_optimum_and_random_search_are_drawn_where_the_runs_recorded_them(write_run: WriteRun, tmp_path: Path) -> None:
     table = {"label": "digits", "optimum": {"test_error": 0.02}, "random_search": {"test_error": [0.5, 0.3, 0.1]}}
     write_run("darts", 0, [0.9, 0.4, 0.2], table=table)
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     assert (comparison.optimum, comparison.random_search) == (0.02, (0.5, 0.3, 0.1))
     figure, _ = anytime.draw(comparison)
     lines = {str(line.get_label()): line for line in figure.axes[0].get_lines()}
@@ -177,7 +178,7 @@ def test_optimum_and_random_search_are_drawn_where_the_runs_recorded_them(write_
 
 def test_runs_that_recorded_no_optimum_are_drawn_without(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.9, 0.4, 0.2])
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     figure, _ = anytime.draw(comparison)
     assert not {"optimum of the space"} & {str(line.get_label()) for line in figure.axes[0].get_lines()}
 
@@ -185,7 +186,7 @@ def test_runs_that_recorded_no_optimum_are_drawn_without(write_run: WriteRun, tm
 def test_from_eight_methods_on_each_has_a_panel_of_its_own(write_run: WriteRun, tmp_path: Path) -> None:
     for number in range(8):
         write_run(f"m{number}", 0, [0.9, 0.4, 0.2], norms=[0.1, None, 0.3])
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     for module in (anytime, hessian):
         figure, series = module.draw(comparison)
         panels = [axes for axes in figure.axes if axes.axison]
@@ -194,14 +195,29 @@ def test_from_eight_methods_on_each_has_a_panel_of_its_own(write_run: WriteRun, 
         assert len({axes.get_ylim() for axes in panels}) == 1
         assert len(series) == 8
     write_run("m0", 1, [0.9, 0.4, 0.2])
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     figure, _ = anytime.draw(comparison)
     assert "means of the other methods" in legend_texts(figure)
 
 
 def test_what_the_table_holds_is_noted_where_it_was_not_recorded(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.9, 0.4, 0.2], table={"label": "x", "optimum": {"test_error": 0.1}, "random_search": 3})
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     figure, _ = anytime.draw(comparison)
     assert "Random search: not recorded by these runs." in page_texts(figure)
     assert "Optimum:" not in page_texts(figure)
+
+
+def test_a_number_that_is_nan_is_a_damaged_line_and_not_a_cell_outside_the_table(
+    write_run: WriteRun, tmp_path: Path
+) -> None:
+    lines = write_run("darts", 0, [0.5, 0.4, 0.75, None, 0.2]) / "epochs.jsonl"
+    lines.write_text(lines.read_text().replace('"test_error": 0.75', '"test_error": NaN'))
+    (comparison,) = survey(tmp_path).comparisons
+    notes = anytime.not_in_table(
+        [summarise(method, "test_error", method.values("test_error"), 1) for method in comparison.methods]
+    )
+    assert notes == [
+        "1 of 4 cells are not in the table and are left out.",
+        "1 test error of 4 not finite (damaged lines), left out.",
+    ]

@@ -102,3 +102,15 @@ def test_without_a_cell_or_an_epoch_there_is_nothing_to_draw(write_run: WriteRun
     write_run("gdas", 0, [0.5, 0.4], entries=entries(CHAIN, LONG))
     with pytest.raises(NothingToDrawError, match="no cell at epoch 7; it ends at 1"):
         draw("digits", sheet(tmp_path), Options(epochs=(7,)))
+
+
+def test_an_epoch_that_is_not_there_is_said_and_the_others_are_drawn(write_run: WriteRun, tmp_path: Path) -> None:
+    cell = {"matrix": [[0, 1, 0], [0, 0, 1], [0, 0, 0]], "ops": ["input", "maxpool3x3", "output"]}
+    for method, length in (("darts", 2), ("gdas", 4)):
+        entries = {key: [value] * length for key, value in cell.items()}
+        write_run(method, 0, [0.5] * length, entries=entries)
+    (page,) = draw("digits", sheet(tmp_path), Options(epochs=(3, 9)))
+    assert page.name.endswith("gdas")
+    short, missing = page.text.splitlines()
+    assert short.endswith("darts/seed0 has no cell at epoch 3, 9; it ends at 1")
+    assert missing.endswith("gdas/seed0 has no cell at epoch 9; it ends at 3")

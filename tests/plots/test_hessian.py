@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from plots import hessian, style
-from plots.records import NothingToDrawError, gather
+from plots.records import NothingToDrawError
+from plots.survey import survey
 from tests.plots.conftest import WriteRun
 from tests.plots.reading import page_texts
 
@@ -18,7 +19,7 @@ ERRORS = [0.9, 0.4, 0.3, 0.2]
 def test_the_axis_is_logarithmic_and_epoch_0_is_on_it(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, ERRORS, norms=[0.1, 1.0, 10.0, 100.0])
     write_run("darts", 1, ERRORS, norms=[0.3, 3.0, 30.0, 300.0])
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     figure, (series,) = hessian.draw(comparison)
     axes = figure.axes[0]
     assert axes.get_yscale() == "log"
@@ -35,7 +36,7 @@ def test_the_axis_is_logarithmic_and_epoch_0_is_on_it(write_run: WriteRun, tmp_p
 def test_epochs_without_a_hessian_are_bridged(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, ERRORS, norms=[0.1, None, None, 0.4])
     write_run("darts", 1, ERRORS, norms=[0.3, None, None, 0.2])
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     figure, (series,) = hessian.draw(comparison)
     (line,) = [line for line in figure.axes[0].lines if line.get_label() == "darts"]
     np.testing.assert_array_equal(line.get_xdata(), [0, 3])
@@ -47,7 +48,7 @@ def test_methods_without_alphas_are_left_out_and_named(write_run: WriteRun, tmp_
     write_run("darts", 0, ERRORS, norms=[0.1, 0.2, 0.3, 0.4])
     write_run("enas", 0, ERRORS, alphas=False)
     write_run("gdas", 0, ERRORS)
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     figure, series = hessian.draw(comparison)
     assert [one.method.name for one in series] == ["darts"]
     assert "so without a Hessian: ENAS." in page_texts(figure)
@@ -56,7 +57,7 @@ def test_methods_without_alphas_are_left_out_and_named(write_run: WriteRun, tmp_
 
 def test_no_hessian_at_all_means_no_figure(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, ERRORS)
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     with pytest.raises(NothingToDrawError, match="no run has a Hessian"):
         hessian.draw(comparison)
 
@@ -64,7 +65,7 @@ def test_no_hessian_at_all_means_no_figure(write_run: WriteRun, tmp_path: Path) 
 def test_a_band_that_reaches_below_zero_is_cut_and_the_page_says_so(write_run: WriteRun, tmp_path: Path) -> None:
     for seed, norm in enumerate([0.1, 0.1, 5.0]):
         write_run("darts", seed, ERRORS, norms=[norm] * 4)
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     figure, (series,) = hessian.draw(comparison)
     assert series.low[0] < 0
     assert figure.axes[0].get_ylim()[0] > 0
@@ -78,7 +79,7 @@ def test_any_range_of_values_has_a_readable_axis(
     write_run: WriteRun, tmp_path: Path, norms: list[float | None]
 ) -> None:
     write_run("darts", 0, ERRORS, norms=norms)
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     figure, _ = hessian.draw(comparison)
     style.save(figure, tmp_path / "hessian", "")
     axes = figure.axes[0]

@@ -286,3 +286,20 @@ def test_spaces_are_not_taken_together_where_two_tables_share_a_name() -> None:
 def test_one_method_alone_has_no_ranks() -> None:
     (overall,) = judged(comparison_of({"darts": DARTS})).overall
     assert overall.ranks is None
+
+
+def test_a_seed_with_an_error_that_is_nan_is_said_to_have_a_damaged_line() -> None:
+    block = block_of({"darts": [0.1, 0.2, math.nan], "gdas": [0.1, None, 0.3]})
+    assert caveat(block, "Errors that are not finite") == (
+        "Errors that are not finite numbers, so that lines are damaged: darts seed 2 (epoch 0, 1, 2). "
+        "They count as missing."
+    )
+    assert caveat(block, "Without a value of final error").endswith("for want of a cell in the table: gdas seed 1.")
+
+
+def test_the_one_variant_of_the_baseline_stands_for_it_and_that_is_said() -> None:
+    block = block_of({"darts@a1": DARTS, "gdas": BETTER})
+    assert [(test.first, test.second) for test in block.family.tests] == [("gdas", "darts@a1")]
+    assert "the one variant of darts here" in caveat(block, "The baseline is darts@a1, ")
+    several = block_of({"darts@a1": DARTS, "darts@b2": DARTS, "gdas": BETTER}).family
+    assert several.why_none == "darts has no run that counts here; --baseline names another (darts@a1, darts@b2, gdas)"

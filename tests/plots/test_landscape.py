@@ -48,7 +48,7 @@ def test_bench_scale_epoch_seed_and_table_are_named(tmp_path: Path) -> None:
     write_landscape(tmp_path, "darts", cone, seed=3, epoch=50)
     [group] = landscape.gather(tmp_path)
     written = re.sub(r"\s+", " ", texts(landscape.draw(group)))
-    assert "digits, space 1, epoch 50, seed 3" in written
+    assert "Figure 1: accuracy around the alphas, digits, space 1, epoch 50, seed 3" in written
     assert "table: digits · 8 channels · on 400 validation images" in written
     assert "x: gradient of the validation loss" in written
 

@@ -194,3 +194,38 @@ def test_nothing_overlaps_at_its_printed_size(write_run: WriteRun, tmp_path: Pat
         (page,) = draw("digits", sheet(tmp_path), Options())
         assert page.figure.get_size_inches()[0] == (style.COLUMN_WIDTH if methods == 1 else style.PAGE_WIDTH)
         assert_apart(page.figure)
+
+
+def test_over_seconds_every_method_reaches_its_last_epoch_and_holds_each_cell_until_the_next(
+    write_run: WriteRun, tmp_path: Path
+) -> None:
+    for method, pace in (("darts", 100.0), ("gdas", 0.3)):
+        write_run(method, 0, [0.9, 0.5, 0.4, 0.1], entries={"seconds": [{}, *[{"train": pace}] * 3]})
+    (page,) = figure_4("digits", sheet(tmp_path), Options(seconds=True))
+    axes = page.figure.axes[0]
+    x, y = line_of(axes, "gdas")
+    finite = [(when, error) for when, error in zip(x, y, strict=True) if np.isfinite(error)]
+    np.testing.assert_allclose(finite[-1], (0.9, 10))
+    drawstyles = {line.get_drawstyle() for line in axes.lines if line.get_label() in ("darts", "gdas")}
+    assert drawstyles == {"steps-post"}
+
+
+def test_one_variant_stands_for_its_method_on_figure_3_and_two_are_named_instead(
+    write_run: WriteRun, tmp_path: Path
+) -> None:
+    write_three_seeds(write_run, "darts@79d1bebd", 1)
+    (page,) = figure_3("digits", sheet(tmp_path), Options())
+    assert "The one variant recorded stands for its method: darts@79d1bebd." in page_texts(page.figure)
+    assert "Not recorded: Hessian reg., SDARTS-RS, SDARTS-ADV." in page_texts(page.figure)
+    write_three_seeds(write_run, "darts@b2", 1)
+    with pytest.raises(NothingToDrawError, match=r"recorded: darts@79d1bebd, darts@b2 \(--methods draws them\)"):
+        figure_3("digits", sheet(tmp_path), Options())
+
+
+def test_an_abbreviated_name_ends_a_note_with_one_full_stop(write_run: WriteRun, tmp_path: Path) -> None:
+    for method in ("darts", "sdarts_rs", "sdarts_adv"):
+        write_three_seeds(write_run, method, 1)
+    (page,) = figure_3("digits", sheet(tmp_path), Options())
+    assert "Not recorded: Hessian reg. " in f"{page_texts(page.figure)} "
+    assert ".." not in page_texts(page.figure)
+    assert any("space\N{NO-BREAK SPACE}1" in text.get_text() for text in page.figure.texts)

@@ -44,9 +44,9 @@ def test_the_table_is_of_finished_seeds_after_the_last_epoch(write_run: WriteRun
     header, *rows = page.text.splitlines()
     assert header.endswith("space 2")
     table = {row.split()[0]: " ".join(row.split()[1:]) for row in rows}
-    assert table["darts"] == f"0.750 ± {np.std([1, 0.5], ddof=1):.3f} (n=2) not finished"
+    assert table["darts"] == f"75.0 ± {100 * np.std([1, 0.5], ddof=1):.1f} (n=2) not finished"
     assert table["gdas"] == "not finished not finished"
-    assert table["nasp"] == "not finished 0.000 (n=1)"
+    assert table["nasp"] == "not finished 0.0 (n=1)"
     assert len(table) == 3
 
 

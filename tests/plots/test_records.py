@@ -1,14 +1,12 @@
-"""What is gathered into one figure, and the numbers that it shows."""
+"""What a figure is made from, and the numbers that it shows."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import stats
 
-from harness.errors import UserError
-from harness.run_folder import RunFolder, RunFolderError
-from plots.records import INTERVAL, NO_BAND, RANGE, Method, Run, csv_text, gather, summarise
+from harness.run_folder import RunFolderError
+from plots.records import INTERVAL, NO_BAND, RANGE, Method, Run, csv_text, summarise
+from plots.survey import survey
 from tests.plots.conftest import WriteRun
 
 Values = npt.NDArray[np.float64]
@@ -32,147 +30,48 @@ def method_of(values: Values) -> Method:
     return Method("darts", epochs, tuple(Run(Path(f"seed{seed}"), seed, epochs, lines) for seed in range(len(values))))
 
 
-def test_runs_are_grouped_by_bench_and_space_and_method(write_run: WriteRun, tmp_path: Path) -> None:
-    write_run("darts", 1, [0.5, 0.4])
-    write_run("darts", 0, [0.5, 0.3])
-    write_run("darts@wide", 0, [0.5, 0.2])
-    write_run("darts", 0, [0.5, 0.1], space=2)
-    write_run("darts", 0, [0.5, 0.1], bench="other")
-    comparisons, notes = gather(tmp_path)
-    assert [(one.bench, one.space) for one in comparisons] == [("digits", 1), ("digits", 2), ("other", 1)]
-    assert [method.name for method in comparisons[0].methods] == ["darts", "darts@wide"]
-    assert [run.seed for run in comparisons[0].methods[0].runs] == [0, 1]
-    assert notes == []
-
-
 def test_a_setting_that_came_after_a_run_does_not_keep_it_from_the_figure(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.5, 0.4], settings={"weights": {"decay": 0.1}})
     write_run("darts", 1, [0.5, 0.4], settings={"weights": {"decay": 0.1, "more": 2}, "drop_path": {"probability": 0}})
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     assert len(comparison.methods[0].runs) == 2
-
-
-def test_seeds_are_in_order_of_number_not_of_name(write_run: WriteRun, tmp_path: Path) -> None:
-    for seed in (10, 2, 9):
-        write_run("darts", seed, [0.5, 0.4])
-    (comparison,), _ = gather(tmp_path)
-    assert [run.seed for run in comparison.methods[0].runs] == [2, 9, 10]
 
 
 def test_missing_values_and_epochs_are_nan(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.5, None, 0.3])
     write_run("darts", 1, [0.4], epochs=2)
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     values = comparison.methods[0].values("test_error")
     np.testing.assert_array_equal(values, [[0.5, np.nan, 0.3], [0.4, np.nan, np.nan]])
     assert [run.is_finished for run in comparison.methods[0].runs] == [True, False]
 
 
-def test_a_value_that_is_no_number_is_refused(write_run: WriteRun, tmp_path: Path) -> None:
-    path = write_run("darts", 0, [0.5])
-    RunFolder(path).append({"epoch": 1, "test_error": "0.3"})
-    (comparison,), _ = gather(tmp_path)
+def test_a_value_that_is_no_number_is_refused() -> None:
+    run = Run(Path("seed0"), 0, 1, [{"epoch": 0, "test_error": 0.5}, {"epoch": 1, "test_error": "0.3"}])
     with pytest.raises(RunFolderError, match=r"seed0: epoch 1: expected a number as test_error, got '0.3'"):
-        comparison.methods[0].values("test_error")
+        run.values("test_error")
 
 
 def test_conditions_name_table_scale_and_epochs(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.5, 0.4], table={"label": "standin"}, scale="2 channels")
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     assert comparison.conditions() == "table: standin · 2 channels · 1 epoch"
 
 
 def test_methods_with_different_epochs_share_a_figure_that_says_so(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.5, 0.4])
     write_run("enas", 0, [0.5, 0.4, 0.3])
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     assert comparison.epochs_differ
     assert "epochs differ" in comparison.conditions()
-
-
-@pytest.mark.parametrize(
-    ("changed", "what"),
-    [
-        ({"table": {"label": "standin"}}, r"table \('digits \(abababababab\)' and 'standin'\)"),
-        ({"table": {"label": "digits", "sha256": "cd" * 32}}, r"table \('digits \(abab.*cdcd"),
-        ({"scale": "16 channels"}, "scale"),
-    ],
-)
-def test_methods_that_differ_in_table_or_scale_are_refused_by_name(
-    write_run: WriteRun, tmp_path: Path, changed: dict[str, Any], what: str
-) -> None:
-    first = write_run("darts", 0, [0.5, 0.4])
-    second = write_run("gdas", 0, [0.5, 0.4], **changed)
-    with pytest.raises(UserError, match=what) as caught:
-        gather(tmp_path)
-    assert str(first) in str(caught.value)
-    assert str(second) in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("changed", "what"),
-    [
-        ({"epochs": 5}, r"epochs \(1 and 5\)"),
-        ({"settings": {"weights": {"decay": 0.2}}}, r"settings \(weights\.decay\)"),
-    ],
-)
-def test_seeds_of_one_method_that_differ_are_refused(
-    write_run: WriteRun, tmp_path: Path, changed: dict[str, Any], what: str
-) -> None:
-    write_run("darts", 0, [0.5, 0.4])
-    write_run("darts", 1, [0.5, 0.4], **changed)
-    with pytest.raises(UserError, match=f"darts/seed0 and .*darts/seed1 differ in {what}"):
-        gather(tmp_path)
-
-
-def test_the_same_seed_twice_is_refused(write_run: WriteRun, tmp_path: Path) -> None:
-    path = write_run("darts", 0, [0.5, 0.4])
-    path.rename(path.with_name("seed0.kept"))
-    write_run("darts", 0, [0.5, 0.4])
-    with pytest.raises(UserError, match=r"seed0 and .*seed0\.kept are both seed 0 of darts"):
-        gather(tmp_path)
-
-
-def test_a_line_recorded_with_another_table_is_refused(write_run: WriteRun, tmp_path: Path) -> None:
-    path = write_run("darts", 0, [0.5, 0.4], epochs=2)
-    RunFolder(path).append({"epoch": 2, "table": "standin", "test_error": 0.1})
-    with pytest.raises(UserError, match=r"epoch 2 was recorded with table 'standin', config\.json says 'digits'"):
-        gather(tmp_path)
-
-
-@pytest.mark.parametrize(("key", "value"), [("format", 2), ("bench", None), ("space", "1"), ("epochs", None)])
-def test_a_configuration_that_cannot_be_drawn_is_named(
-    write_run: WriteRun, tmp_path: Path, key: str, value: object
-) -> None:
-    path = write_run("darts", 0, [0.5, 0.4])
-    config = json.loads((path / "config.json").read_text())
-    (path / "config.json").write_text(json.dumps(config | {key: value}))
-    with pytest.raises(RunFolderError, match=f"seed0.*expected {key}"):
-        gather(tmp_path)
-
-
-def test_a_results_folder_inside_is_left_out_and_named(write_run: WriteRun, tmp_path: Path) -> None:
-    write_run("darts", 0, [0.5, 0.4])
-    write_run("darts", 0, [0.5, 0.1], root=tmp_path / "published")
-    (comparison,), notes = gather(tmp_path)
-    assert len(comparison.methods[0].runs) == 1
-    assert comparison.methods[0].values("test_error")[0, 1] == 0.4
-    assert notes == [f"left out: {tmp_path / 'published'}, a results folder of its own"]
-
-
-def test_a_results_folder_inside_is_drawn_where_there_is_nothing_else(write_run: WriteRun, tmp_path: Path) -> None:
-    write_run("darts", 0, [0.5, 0.1], root=tmp_path / "published")
-    comparisons, notes = gather(tmp_path)
-    assert len(comparisons) == 1
-    assert notes == []
 
 
 @pytest.mark.parametrize("below", ["digits", "digits/space1", "digits/space1/darts", "digits/space1/darts/seed0"])
 def test_any_folder_below_can_be_drawn_by_itself(write_run: WriteRun, tmp_path: Path, below: str) -> None:
     write_run("darts", 0, [0.5, 0.1])
-    (comparison,), notes = gather(tmp_path / below)
-    assert comparison.methods[0].name == "darts"
-    assert notes == []
+    found = survey(tmp_path / below)
+    assert [method.name for method in found.comparisons[0].methods] == ["darts"]
+    assert found.left_out == ()
 
 
 def test_three_seeds_get_the_t_interval_of_the_mean() -> None:
@@ -225,7 +124,7 @@ def test_csv_holds_the_numbers_and_the_conditions(write_run: WriteRun, tmp_path:
     write_run("darts", 0, [0.5, 0.4, None])
     write_run("darts", 3, [0.5, 0.2, None])
     write_run("gdas", 3, [0.7, 0.1], epochs=2)
-    (comparison,), _ = gather(tmp_path)
+    (comparison,) = survey(tmp_path).comparisons
     series = [summarise(method, "test_error", method.values("test_error"), 1) for method in comparison.methods]
     rows = list(csv.DictReader(io.StringIO(csv_text((comparison, series)))))
     assert ",".join(rows[0]) == "bench,space,method,quantity,epoch,n,mean,low,high,band,table,scale,seed0,seed3"

@@ -17,9 +17,9 @@ from harness.run_folder import RunFolder
 from plots import style
 from plots.findings import Judgement, Question
 from plots.judgement import judge
-from plots.records import gather, summarise
+from plots.records import summarise
 from plots.report import Report
-from plots.survey import Entry, Survey, read_entry
+from plots.survey import Entry, Survey, read_entry, survey
 from tests.report_runs import EPOCHS, HOSTILE, edit_config, edit_lines, read_lines, write_study, write_trouble
 from tests.synthetic_runs import write_runs
 
@@ -52,7 +52,7 @@ def test_statistics_are_those_of_harness_compare(tmp_path: Path, capsys: pytest.
 def test_curves_means_and_bands_are_those_of_the_figures(tmp_path: Path) -> None:
     write_study(tmp_path)
     data = data_of(tmp_path)
-    for space, comparison in enumerate(gather(tmp_path)[0]):
+    for space, comparison in enumerate(survey(tmp_path).comparisons):
         for method in comparison.methods:
             shown = method_of(data, method.name, space)
             series = summarise(method, "test_error", method.values("test_error"), first=1)

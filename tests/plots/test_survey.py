@@ -155,7 +155,7 @@ def test_a_results_folder_inside_is_another_collection(write_run: WriteRun, tmp_
     write_run("darts", 0, [0.5, 0.4])
     found = survey(tmp_path)
     assert [run.lines[1]["test_error"] for run in found.comparisons[0].methods[0].runs] == [0.4]
-    assert left_out(found, tmp_path) == {"published": "a results folder of its own"}
+    assert left_out(found, tmp_path) == {"published": "a results folder of its own; give it instead"}
 
 
 @pytest.mark.parametrize(
