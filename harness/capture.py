@@ -27,20 +27,16 @@ class Recorded(Generic[T]):
     Args:
         function: what to do; its results are overwritten by the next call.
         device: where it runs.
-        pool: graphs with the same pool share memory, so they must not run at once nor read each other's results; None
-            for memory of its own.
-        set_up: whether all is set up, so that the first call is recorded already.
+        pool: graphs with the same pool share memory, so they must not run at once nor read each other's results.
     """
 
-    def __init__(
-        self, function: Callable[[], T], device: torch.device, pool: GraphPool | None = None, *, set_up: bool = False
-    ) -> None:
+    def __init__(self, function: Callable[[], T], device: torch.device, pool: GraphPool) -> None:
         self._function = function
         self._device = device
         self._pool = pool
         self._graph: torch.cuda.CUDAGraph | None = None
         self._result: list[T] = []
-        self._set_up = set_up
+        self._set_up = False
 
     def __call__(self) -> T:
         """Do it."""
@@ -56,9 +52,8 @@ class Recorded(Generic[T]):
         graph = torch.cuda.CUDAGraph()
         with _recording:
             torch.cuda.synchronize(self._device)
-            pool = None if self._pool is None else self._pool.handle
             # What other threads do meanwhile is none of this recording's business.
-            with torch.cuda.graph(graph, pool=pool, stream=_stream(), capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, pool=self._pool.handle, stream=_stream(), capture_error_mode="thread_local"):
                 self._result = [self._function()]
         return graph
 
