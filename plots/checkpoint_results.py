@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from harness.errors import UserError
 from harness.run_folder import RunFolder, RunFolderError, find_folders
 from plots import style
@@ -88,6 +90,22 @@ def gather_results(
             key = (content["bench"], content["space"], content["seed"], content["epoch"])
             groups.setdefault(key, []).append((path, content))
     return [_group(groups[key], ("table", "table_sha256", "scale", "images", *also)) for key in sorted(groups)]
+
+
+def write_figures(
+    groups: Sequence[Results],
+    out: Path,
+    name: str,
+    draw: Callable[[Results], Figure],
+    numbers: Callable[[Results], str],
+) -> list[Path]:
+    """Draw each group of results, and write its picture and numbers; the paths written."""
+    paths = []
+    for group in groups:
+        figure = draw(group)
+        out.mkdir(parents=True, exist_ok=True)
+        paths += style.save(figure, out / f"{name}_{group.place}", numbers(group))
+    return paths
 
 
 def _read(run: RunFolder, kind: str, check: Callable[[dict[str, Any]], object]) -> list[tuple[Path, dict[str, Any]]]:

@@ -20,7 +20,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from harness.run_folder import CORRELATION
 from plots import style
-from plots.checkpoint_results import Results, gather_results
+from plots.checkpoint_results import Results, gather_results, write_figures
 
 NAME = "correlation"
 RHO, TAU = "\N{GREEK SMALL LETTER RHO}", "\N{GREEK SMALL LETTER TAU}"
@@ -46,12 +46,7 @@ def write(results: Path, out: Path) -> list[Path]:
     Returns:
         the paths written; none where there is nothing to draw. Same errors as `gather`.
     """
-    paths = []
-    for group in gather(results):
-        figure = draw(group)
-        out.mkdir(parents=True, exist_ok=True)
-        paths += style.save(figure, out / f"{NAME}_{group.place}", csv_text(group))
-    return paths
+    return write_figures(gather(results), out, NAME, draw, csv_text)
 
 
 def draw(results: Results) -> Figure:

@@ -23,7 +23,7 @@ from matplotlib.ticker import MaxNLocator
 
 from harness.run_folder import LANDSCAPE
 from plots import style
-from plots.checkpoint_results import Results, gather_results
+from plots.checkpoint_results import Results, gather_results, write_figures
 
 NAME = "landscape"
 COLOURS = "viridis"
@@ -67,12 +67,7 @@ def write(results: Path, out: Path) -> list[Path]:
     Returns:
         the paths written; none where there is no landscape. Same errors as `gather`.
     """
-    paths = []
-    for group in gather(results):
-        figure = draw(group)
-        out.mkdir(parents=True, exist_ok=True)
-        paths += style.save(figure, out / f"{NAME}_{group.place}", csv_text(group))
-    return paths
+    return write_figures(gather(results), out, NAME, draw, csv_text)
 
 
 def draw(results: Results) -> Figure:

@@ -28,6 +28,7 @@ from spaces.supernet import (
     Supernet,
     SupernetLayers,
     Weights,
+    convolution_backward,
     refuse_second_derivative,
 )
 
@@ -73,8 +74,7 @@ class DirectSupernet(Supernet):
         state: Tensor,
         path_factors: Tensor | None,
     ) -> Tensor:
-        fits = self.config.partial_channels == 1 and all(len(operations) == 3 for operations in counting)
-        if not (isinstance(layers, _DirectLayers) and fits and path_factors is None):
+        if not (isinstance(layers, _DirectLayers) and self._is_whole(counting, path_factors)):
             return super()._cell(layers, index, mixture, counting, state, path_factors)
         names = [
             f"cell{index}.block{block}.{kind}" for block in range(self.space.blocks) for kind in CONVOLUTIONS.values()
@@ -188,12 +188,7 @@ class _Behind:
 
     def through(self, state: Tensor, weights: bool, wanted: bool = True) -> tuple[Tensor, Tensor]:
         """The gradients of what enters the convolution, if wanted, and of its kernel, if those of weights are."""
-        padding = self.kernel.shape[-1] // 2
-        to_state, to_kernel, _ = torch.ops.aten.convolution_backward(
-            self.gradient, state, self.kernel, None, [1, 1], [padding, padding], [1, 1], False, [0, 0], 1,
-            [wanted, weights, False],
-        )  # fmt: skip
-        return to_state, to_kernel
+        return convolution_backward(self.gradient, state, self.kernel, weights, wanted)
 
 
 @dataclass

@@ -25,6 +25,7 @@ from spaces.supernet import (
     Supernet,
     SupernetLayers,
     Weights,
+    convolution_backward,
     refuse_second_derivative,
 )
 
@@ -63,8 +64,7 @@ class FusedSupernet(Supernet):
         state: Tensor,
         path_factors: Tensor | None,
     ) -> Tensor:
-        fits = self.config.partial_channels == 1 and all(len(operations) == 3 for operations in counting)
-        if not (isinstance(layers, _FusedLayers) and fits and path_factors is None):
+        if not (isinstance(layers, _FusedLayers) and self._is_whole(counting, path_factors)):
             return super()._cell(layers, index, mixture, counting, state, path_factors)
         name = f"cell{index}"
         projections = layers(f"{name}.projections", state) if index else state
@@ -309,7 +309,7 @@ class _Cell(torch.autograd.Function):
             )  # fmt: skip
             of_block: list[Tensor | None] = []
             for kernel, found, row in ((tensors[6 * block], to_wide, 3), (tensors[6 * block + 3], to_narrow, 5)):
-                through, to_kernel = _convolution_backward(found, one.total, kernel, moves_weights)
+                through, to_kernel = convolution_backward(found, one.total, kernel, moves_weights)
                 to_total += through
                 of_block += [to_kernel, sums[row + 1], sums[row]] if moves_weights else [None, None, None]
             to_tensors = of_block + to_tensors
@@ -407,15 +407,6 @@ def _affine(tiling: _Tiling, found: Sequence[tuple[Tensor, _Norm]]) -> list[Tens
         ROWS=tiling.tile["ROWS"], TILES=tiling.tiles_at_once,
     )  # fmt: skip
     return out
-
-
-def _convolution_backward(gradient: Tensor, source: Tensor, kernel: Tensor, weights: bool) -> tuple[Tensor, Tensor]:
-    """Gradient of a convolution's input and, if wanted, of its kernel."""
-    padding = kernel.shape[-1] // 2
-    to_source, to_kernel, _ = torch.ops.aten.convolution_backward(
-        gradient, source, kernel, None, [1, 1], [padding, padding], [1, 1], False, [0, 0], 1, [True, weights, False]
-    )
-    return to_source, to_kernel
 
 
 def _channels_last(state: Tensor) -> Tensor:

@@ -288,6 +288,11 @@ class Supernet:
         """The convolution blocks; a faster supernet has others, except where `plain` ones are asked for."""
         return SupernetLayers(weights, self.config, training, update_statistics)
 
+    def _is_whole(self, counting: Sequence[Sequence[int]], path_factors: Tensor | None) -> bool:
+        """Whether a pass is the common one, of all channels, operations and paths, which a faster supernet knows."""
+        every = all(len(operations) == len(OPERATIONS) for operations in counting)
+        return self.config.partial_channels == 1 and every and path_factors is None
+
     def _halve(self, state: Tensor) -> Tensor:
         return F.max_pool2d(state, 2, 2, self.config.downsample_padding)
 
@@ -387,6 +392,17 @@ def _counting_operations(mixtures: Sequence[Mixture], skip_zeros: bool) -> list[
     # One transfer from the device for all cells.
     counts = torch.stack([mixture.operations.detach() for mixture in mixtures]).ne(0).tolist()
     return [[[op for op in every if row[op]] or every[:1] for row in cell] for cell in counts]
+
+
+def convolution_backward(
+    gradient: Tensor, source: Tensor, kernel: Tensor, weights: bool, wanted: bool = True
+) -> tuple[Tensor, Tensor]:
+    """The gradients of what enters a convolution, if wanted, and of its kernel, if those of weights are."""
+    padding = kernel.shape[-1] // 2
+    to_source, to_kernel, _ = torch.ops.aten.convolution_backward(
+        gradient, source, kernel, None, [1, 1], [padding, padding], [1, 1], False, [0, 0], 1, [wanted, weights, False]
+    )
+    return to_source, to_kernel
 
 
 def refuse_second_derivative() -> None:
