@@ -26,7 +26,7 @@ from typing import Any
 import torch
 
 from benchmarks.speed import SECTIONS
-from harness.run_folder import EPOCHS, RunFolder, find_folders
+from harness.records.run_folder import EPOCHS, RunFolder, find_folders
 
 JOURNAL = "campaign.jsonl"
 GRACE = 60

@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import UserError, run_command
-from harness.indexing import build_index
-from harness.tfrecord import decompressed
+from harness.tables.indexing import build_index
+from harness.tables.tfrecord import decompressed
 
 TRIES = 1000
 #: Whole records before the damaged one.

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.tfrecord import write_tfrecord
-from spaces.cell import INPUT, MAX_EDGES, MAX_VERTICES, OPERATIONS, OUTPUT, Cell
-from spaces.isomorphism import Matrix, automorphisms
+from harness.tables.tfrecord import write_tfrecord
+from spaces.nb101.cell import INPUT, MAX_EDGES, MAX_VERTICES, OPERATIONS, OUTPUT, Cell
+from spaces.nb101.isomorphism import Matrix, automorphisms
 
 CELLS = 423_624
 REPEATS = 3

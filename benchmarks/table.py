@@ -19,9 +19,9 @@ from pathlib import Path
 
 from benchmarks.synthetic_table import BUDGETS, write_synthetic_table
 from harness.errors import run_command
-from harness.indexing import build_index
-from harness.table import Table
-from spaces.cell import Cell
+from harness.tables.indexing import build_index
+from harness.tables.query import Table
+from spaces.nb101.cell import Cell
 
 LOOK_UPS = 100_000
 UNSEEN = 10_000

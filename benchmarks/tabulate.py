@@ -22,14 +22,14 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 
-from harness.benchmarks import get_benchmark
-from harness.cell_networks import NetworkScale
-from harness.cell_training import Recipe, Splits, train_cells
+from harness.benchmarks.registry import get_benchmark
 from harness.errors import positive_integer
-from harness.training_jobs import Job, plan_jobs
-from spaces.cell import Cell
-from spaces.search_space import get_space
-from tests.plain_network import PlainNetwork
+from harness.tabulation.jobs import Job, plan_jobs
+from harness.tabulation.networks import NetworkScale
+from harness.tabulation.training import Recipe, Splits, train_cells
+from spaces.nb101.cell import Cell
+from spaces.nb101.space import get_space
+from tests.support.plain_network import PlainNetwork
 
 RECIPE = Recipe()
 

@@ -19,15 +19,15 @@ from typing import Any
 
 import torch
 
-from harness.hessian import exact_hessian, loss_hessian
-from harness.images import Augmentation, EpochDraws, Split, draw_epoch
-from harness.search import LARGE_BATCH, compute_as, supernet_class
-from harness.settings import ComputeConfig, resolve
-from harness.stepping import PlainSteps, RecordedSteps
+from harness.data.images import Augmentation, EpochDraws, Split, draw_epoch
+from harness.probes.hessian import exact_hessian, loss_hessian
+from harness.search.loop import LARGE_BATCH, compute_as, supernet_class
+from harness.search.settings import ComputeConfig, resolve
+from harness.search.steps import PlainSteps, RecordedSteps
 from optimizers.base import Batch, Optimizer
 from optimizers.randomness import Randomness
 from optimizers.registry import get_method
-from spaces.search_space import get_space
+from spaces.nb101.space import get_space
 
 VALIDATION_IMAGES = 1000
 WARM_UP = 2

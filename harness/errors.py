@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from harness.run_folder import RunFolderError
+from harness.records.run_folder import RunFolderError
 
 EXIT_USER_ERROR = 2
 EXIT_BROKEN_PIPE = 141

@@ -31,17 +31,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from optimizers.companions.drop_path import DropPath
+from optimizers.companions.early_stopping import EarlyStopping
+from optimizers.companions.hessian_penalty import HessianPenalty
+from optimizers.companions.perturbation import Perturbation
 from optimizers.config import OptimizerConfig
-from optimizers.drop_path import DropPath
-from optimizers.early_stopping import EarlyStopping
-from optimizers.hessian_penalty import HessianPenalty
-from optimizers.perturbation import Perturbation
 from optimizers.randomness import Randomness
 from optimizers.unrolled import unrolled_gradient
-from spaces.cell import Cell
 from spaces.mixture import Mixture
-from spaces.subnetwork import Architecture
-from spaces.supernet import FoldedWeights, Supernet, Weights
+from spaces.nb101.cell import Cell
+from spaces.nb101.subnetwork import Architecture
+from spaces.nb101.supernet import FoldedWeights, Supernet, Weights
 
 Purpose = Literal["architecture", "weights", "hessian", "evaluation", "unrolled", "unrolled_plus", "unrolled_minus"]
 """What a forward pass is for: the alpha step, the weight step, the recorded Hessian, the validation accuracy; the last

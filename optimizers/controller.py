@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spaces.cell import OPERATIONS
-from spaces.search_space import SearchSpace
-from spaces.subnetwork import Architecture
+from spaces.nb101.cell import OPERATIONS
+from spaces.nb101.space import SearchSpace
+from spaces.nb101.subnetwork import Architecture
 
 #: Chooses distinct columns of a matrix of probabilities: `[batch, candidates]`, how many -> `[batch, how many]`.
 Choose = Callable[[Tensor, int], Tensor]

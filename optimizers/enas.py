@@ -22,8 +22,8 @@ from optimizers.controller import Controller, ControllerConfig, draw_with
 from optimizers.randomness import Randomness
 from optimizers.registry import register_preset
 from optimizers.sampling import SamplingConfig, SamplingOptimizer
-from spaces.subnetwork import Architecture
-from spaces.supernet import FoldedWeights, Supernet
+from spaces.nb101.subnetwork import Architecture
+from spaces.nb101.supernet import FoldedWeights, Supernet
 
 
 @dataclass(frozen=True)

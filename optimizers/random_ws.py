@@ -12,7 +12,7 @@ import torch
 
 from optimizers.registry import register_preset
 from optimizers.sampling import SamplingOptimizer
-from spaces.subnetwork import Architecture
+from spaces.nb101.subnetwork import Architecture
 
 
 class RandomSearch(SamplingOptimizer):

@@ -18,8 +18,8 @@ from torch import Tensor
 from optimizers.base import Batch, Optimizer, StepIndex, at_step
 from optimizers.config import OptimizerConfig
 from spaces.mixture import Mixture, discrete_mixture
-from spaces.subnetwork import Architecture, Subnetwork
-from spaces.supernet import FoldedWeights
+from spaces.nb101.subnetwork import Architecture, Subnetwork
+from spaces.nb101.supernet import FoldedWeights
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from spaces.supernet import Weights
+from spaces.nb101.supernet import Weights
 
 if TYPE_CHECKING:
     from optimizers.base import Batch, Optimizer

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spaces.cell import OPERATIONS
-from spaces.search_space import ParentChoice, SearchSpace
+from spaces.nb101.cell import OPERATIONS
+from spaces.nb101.space import ParentChoice, SearchSpace
 
 
 class Mixture(NamedTuple):

@@ -26,7 +26,7 @@ from harness.conformance.suite import NotJudged, Violation, promise
 from harness.conformance.watching import Calls, WatchedSupernet
 from optimizers.base import Batch, Optimizer, Purpose
 from spaces.mixture import Mixture
-from spaces.supernet import FoldedWeights
+from spaces.nb101.supernet import FoldedWeights
 
 TRIALS = 8
 

@@ -8,16 +8,16 @@ import json
 import torch
 from torch import Tensor
 
-from harness.benchmarks import get_benchmark
+from harness.benchmarks.registry import get_benchmark
 from harness.conformance.subject import EPOCHS, IMAGES, STEPS, Subject, batch, batches, train, validation
 from harness.conformance.suite import Violation, promise
 from harness.errors import UserError
-from harness.settings import SearchConfig, get_setting, setting_keys, with_setting
-from harness.table import CellNotInTable
+from harness.search.settings import SearchConfig, get_setting, setting_keys, with_setting
+from harness.tables.query import CellNotInTable
 from optimizers.base import Optimizer, StepResult
 from optimizers.config import OptimizerConfig
-from spaces.cell import Cell
-from spaces.search_space import SPACES
+from spaces.nb101.cell import Cell
+from spaces.nb101.space import SPACES
 
 
 @promise()

@@ -12,8 +12,8 @@ from unittest import mock
 from harness.conformance.subject import EPOCHS, Subject, batches, without_alpha_step
 from harness.conformance.suite import Violation, promise
 from optimizers.base import Optimizer
+from optimizers.companions.perturbation import Perturbation
 from optimizers.config import PerturbationConfig, WeightConfig
-from optimizers.perturbation import Perturbation
 from spaces.mixture import Mixture
 
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from harness.conformance.watching import WatchedSupernet
-from harness.settings import SearchConfig, resolve
+from harness.search.settings import SearchConfig, resolve
 from optimizers.base import Batch, Optimizer, StepResult, set_rate
 from optimizers.randomness import Randomness
 from optimizers.registry import Method
-from spaces.search_space import get_space
+from spaces.nb101.space import get_space
 
 EPOCHS = 6
 STEPS = 2

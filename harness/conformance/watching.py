@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from optimizers.randomness import Randomness
 from spaces.mixture import Mixture
-from spaces.supernet import FoldedWeights, Supernet, Weights
+from spaces.nb101.supernet import FoldedWeights, Supernet, Weights
 
 
 class WatchedSupernet(Supernet):

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from benchmarks.worker import Way, Worker
-from spaces.direct import DirectSupernet
-from spaces.supernet import Supernet
+from spaces.nb101.fast.cpu import DirectSupernet
+from spaces.nb101.supernet import Supernet
 
 
 @pytest.mark.parametrize("fast", [True, False])

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from harness.hessian import exact_hessian
+from harness.probes.hessian import exact_hessian
 from optimizers.base import Optimizer
 from optimizers.registry import get_method, list_methods, register
-from tests.golden_vectors import golden_json
-from tests.optimizers.building import random_batch, small_optimizer
+from tests.support.building import random_batch, small_optimizer
+from tests.support.golden_vectors import golden_json
 
 METHODS = [method.name for method in list_methods()]
 

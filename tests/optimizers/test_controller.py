@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from optimizers.controller import Choose, Controller, ControllerConfig, Proposal, draw_with
-from spaces.search_space import get_space
-from tests.golden_vectors import Arrays, below, golden_arrays, golden_json, relative_error
+from spaces.nb101.space import get_space
+from tests.support.golden_vectors import Arrays, below, golden_arrays, golden_json, relative_error
 
 PUBLISHED_NAMES = {
     "embedding": "encoder.weight",

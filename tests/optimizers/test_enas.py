@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from harness.settings import resolve
+from harness.search.settings import resolve
 from optimizers.base import Batch
 from optimizers.enas import Enas
 from optimizers.registry import get_method
-from spaces.subnetwork import Architecture
-from tests.golden_vectors import Arrays, below, golden_arrays, golden_json, published_weights, relative_error
-from tests.optimizers.building import random_batch, small_optimizer
+from spaces.nb101.subnetwork import Architecture
 from tests.optimizers.test_controller import PUBLISHED_NAMES, load_published, recorded_choices
+from tests.support.building import random_batch, small_optimizer
+from tests.support.golden_vectors import Arrays, below, golden_arrays, golden_json, published_weights, relative_error
 
 
 def small_enas(space: int = 1, **settings: Any) -> Enas:

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 
 from optimizers.base import Optimizer, Purpose
 from optimizers.gdas import Gdas
-from spaces.cell import CONV1X1, CONV3X3, MAXPOOL3X3, OPERATIONS
-from tests.golden_vectors import (
+from spaces.nb101.cell import CONV1X1, CONV3X3, MAXPOOL3X3, OPERATIONS
+from tests.support.building import random_batch, small_optimizer
+from tests.support.golden_vectors import (
     below,
     golden_arrays,
     golden_json,
@@ -17,7 +18,6 @@ from tests.golden_vectors import (
     published_weights,
     relative_error,
 )
-from tests.optimizers.building import random_batch, small_optimizer
 
 
 def gdas(name: str = "gdas", **settings: Any) -> Gdas:

@@ -4,11 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from harness.hessian import exact_hessian
+from harness.probes.hessian import exact_hessian
 from optimizers.base import Purpose
-from spaces.cell import MAXPOOL3X3, OPERATIONS
-from tests.optimizers.building import random_batch, small_optimizer
+from spaces.nb101.cell import MAXPOOL3X3, OPERATIONS
 from tests.optimizers.test_gdas import convolutions_run
+from tests.support.building import random_batch, small_optimizer
 
 PURPOSES: list[Purpose] = ["architecture", "weights", "hessian", "evaluation"]
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from spaces.mixture import Mixture
-from tests.optimizers.building import small_optimizer
+from tests.support.building import small_optimizer
 
 
 def test_operations_see_a_quarter_of_the_channels() -> None:

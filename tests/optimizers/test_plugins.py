@@ -9,7 +9,7 @@ import pytest
 from optimizers import registry
 from optimizers.plugins import GROUP, PluginError
 from optimizers.registry import get_method, list_methods, list_offered, methods_of, shadowed_offer
-from tests.harness.plugin_files import REGISTERED, SIGN, install, write_modules
+from tests.support.plugin_files import REGISTERED, SIGN, install, write_modules
 
 
 @pytest.fixture

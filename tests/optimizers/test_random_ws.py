@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from harness.settings import resolve
+from harness.search.settings import resolve
 from optimizers.random_ws import RandomSearch
 from optimizers.registry import get_method
-from spaces.search_space import SearchSpace, get_space
-from spaces.subnetwork import Architecture
-from tests.golden_vectors import golden_json
-from tests.optimizers.building import small_optimizer
+from spaces.nb101.space import SearchSpace, get_space
+from spaces.nb101.subnetwork import Architecture
+from tests.support.building import small_optimizer
+from tests.support.golden_vectors import golden_json
 
 
 def drawn(space: int, count: int) -> list[Architecture]:

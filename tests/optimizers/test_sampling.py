@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from harness.errors import UserError
-from harness.settings import resolve
+from harness.search.settings import resolve
 from optimizers.base import Batch
 from optimizers.registry import get_method, list_methods
 from optimizers.sampling import SamplingOptimizer
 from spaces.mixture import Mixture
-from spaces.subnetwork import Architecture
-from tests.optimizers.building import random_batch, small_optimizer
+from spaces.nb101.subnetwork import Architecture
+from tests.support.building import random_batch, small_optimizer
 
 METHODS = [method.name for method in list_methods() if issubclass(method.optimizer_class, SamplingOptimizer)]
 

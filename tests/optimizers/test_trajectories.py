@@ -10,12 +10,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from harness.hessian import exact_hessian, loss_hessian, spectrum
+from harness.probes.hessian import exact_hessian, loss_hessian, spectrum
 from optimizers.base import Batch, Optimizer, Purpose
 from optimizers.gdas import Gdas
-from spaces.direct import DirectSupernet
-from spaces.supernet import Supernet, Weights
-from tests.golden_vectors import (
+from spaces.nb101.fast.cpu import DirectSupernet
+from spaces.nb101.supernet import Supernet, Weights
+from tests.support.building import small_optimizer
+from tests.support.golden_vectors import (
     Arrays,
     below,
     golden_arrays,
@@ -24,7 +25,6 @@ from tests.golden_vectors import (
     published_weights,
     relative_error,
 )
-from tests.optimizers.building import small_optimizer
 
 TOLERANCE = 1e-9
 PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 
 from optimizers import unrolled
 from optimizers.unrolled import unrolled_rate
-from spaces.supernet import Weights
-from tests.golden_vectors import golden_json
-from tests.optimizers.building import random_batch, small_optimizer
+from spaces.nb101.supernet import Weights
+from tests.support.building import random_batch, small_optimizer
+from tests.support.golden_vectors import golden_json
 
 
 @pytest.mark.parametrize("name", ["darts_2nd", "nasp"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.run_folder import RunFolder, run_path
+from harness.records.run_folder import RunFolder, run_path
 
 WriteRun = Callable[..., Path]
 

@@ -1,0 +1,103 @@
+"""`python -m harness.check my_module:MyOptimizer`: whether an optimizer keeps the contract, in words."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import textwrap
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from harness.commands.run import parse_overrides
+from harness.errors import OneLineParser, UserError, run_command
+
+if TYPE_CHECKING:
+    from harness.conformance import Subject
+
+EXIT_BROKEN = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Check each optimizer that is named.
+
+    Returns:
+        0 if all keep the contract, 1 if one breaks it.
+
+    Raises:
+        UserError: an optimizer, a check or a setting that there is not.
+    """
+    options = _parser().parse_args(arguments)
+    if not (options.optimizers or options.list):
+        raise UserError("expected a method or module:Class, for example: python -m harness.check my_module:MyOptimizer")
+    settings = parse_overrides(options.set)
+
+    # Importing torch takes seconds, which `--help` does not wait for.
+    import torch
+
+    from harness.conformance import Subject, all_checks
+    from harness.launch.launching import known_method
+    from optimizers.registry import list_methods
+
+    # The tiny network's operations are too small to share out.
+    torch.set_num_threads(1)
+    if options.list:
+        for check in all_checks():
+            print(f"{check.name}\n{textwrap.indent(textwrap.fill(check.promise, 116), '    ')}")
+        return 0
+    if unknown := set(options.skip) - {check.name for check in all_checks()}:
+        raise UserError(f"--skip: no check is called {unknown.pop()!r}; --list prints them")
+    every = [method.name for method in list_methods()]
+    names = [name for given in options.optimizers for name in (every if given == "all" else [given])]
+    subjects = [Subject(known_method(name), settings) for name in names]
+    for subject in subjects if settings else []:
+        # What is wrong with the class itself is for the checks to say.
+        with contextlib.suppress(TypeError, AttributeError):
+            subject.config()
+    kept = [_report(subject, options.skip) for subject in subjects]
+    if len(kept) > 1:
+        print(f"{sum(kept)} of {len(kept)} methods keep the contract")
+    return 0 if all(kept) else EXIT_BROKEN
+
+
+def _report(subject: Subject, skip: Sequence[str]) -> bool:
+    """Print a line for each check as it is done, and say whether no promise is broken."""
+    from harness.conformance import judge
+
+    print(f"{subject.method.name}, on a tiny network on the CPU", flush=True)
+    started, outcomes = time.monotonic(), []
+    for verdict in judge(subject, skip):
+        words = f": {verdict.words}" if verdict.words else ""
+        print(f"  {_MARKS[verdict.outcome]}  {verdict.check.statement}{words}", flush=True)
+        outcomes.append(verdict.outcome)
+    broken = outcomes.count("broken")
+    found = f"{broken} of {len(outcomes)} promises broken" if broken else "keeps the contract"
+    print(f"{subject.method.name}: {found} ({time.monotonic() - started:.1f} s)", flush=True)
+    return not broken
+
+
+_MARKS = {"kept": "ok    ", "broken": "BROKEN", "not judged": "-     "}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(
+        prog="python -m harness.check",
+        description="Put an optimizer through the promises of optimizers/base.py on a tiny network on the CPU, in "
+        "seconds, and say in words which it breaks and where to look. The exit status is 1 if any is broken.",
+    )
+    add = parser.add_argument
+    add(
+        "optimizers",
+        nargs="*",
+        metavar="OPTIMIZER",
+        help="a method's name, or module:Class for one of your own; `all` for every built-in method",
+    )
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="check it with a setting; may be repeated")
+    add("--skip", action="append", default=[], metavar="CHECK", help="leave out a check; may be repeated")
+    add("--list", action="store_true", help="print the checks and stop")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

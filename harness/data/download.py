@@ -1,0 +1,194 @@
+"""Download of a large file that survives broken connections."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from typing import BinaryIO
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from tqdm import tqdm
+
+from harness.errors import UserError
+from harness.records.run_folder import write_atomically
+
+_CHUNK_BYTES = 1 << 16
+
+
+def is_url(text: str) -> bool:
+    """Whether this is the address of something to download, rather than a path."""
+    return text.lower().startswith(("http://", "https://"))
+
+
+def download(url: str, target: Path, *, sha256: str | None = None, timeout: float = 60.0) -> None:
+    """Download to a file, which appears under its name only when it is complete and right.
+
+    What has come lies in `NAME.part` and is continued by the next try or the next call; `NAME.part.json` holds the
+    address and the version of the file (ETag or date) that the part belongs to, so that a part of another version is
+    thrown away. A broken connection is taken up again as long as each try brings the file further. A progress bar shows
+    if stderr is a terminal.
+
+    Args:
+        url: an http or https address.
+        target: where the file is to lie; a file there is replaced.
+        sha256: of the whole file; what differs is deleted.
+        timeout: seconds without any data after which a connection counts as broken.
+
+    Raises:
+        UserError: the server cannot be reached or refuses, the connection breaks again and again, the file is not the
+            expected one, or another process is downloading it.
+        OSError: the file cannot be written; what has come is kept.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    transfer = _Transfer(url, target, timeout)
+    with transfer.part.open("ab+") as file, _locked(file, transfer.part):
+        furthest = -1
+        try:
+            while (failure := transfer.advance(file)) is not None:
+                if transfer.size(file) <= furthest:
+                    raise UserError(f"{url}: {failure}; {transfer.next_step(file)}")
+                furthest = transfer.size(file)
+        except BaseException:
+            if not transfer.size(file):
+                transfer.discard()
+            raise
+        file.flush()
+        if sha256 is not None:
+            found = _sha256(file)
+            if found != sha256:
+                transfer.discard()
+                raise UserError(
+                    f"{url}: the file has SHA-256 {found}, expected {sha256}; it was deleted, run the command again"
+                )
+        transfer.part.replace(target)
+        transfer.version.unlink(missing_ok=True)
+
+
+class _Transfer:
+    """One file on its way."""
+
+    def __init__(self, url: str, target: Path, timeout: float) -> None:
+        self.url = url
+        self.name = target.name
+        self.timeout = timeout
+        self.part = target.with_name(f"{target.name}.part")
+        self.version = target.with_name(f"{target.name}.part.json")
+
+    def advance(self, file: BinaryIO) -> str | None:
+        """Get as much as one connection gives; None when the file is complete, else what went wrong."""
+        headers = self._range_headers(file)
+        try:
+            response = urlopen(Request(self.url, headers=headers), timeout=self.timeout)
+        except HTTPError as error:
+            with error:
+                if error.code == 416:
+                    return self._nothing_left(file, error)
+                raise UserError(
+                    f"{self.url}: the server answers {error.code} {error.reason}; check the address, or try again later"
+                ) from None
+        except (URLError, HTTPException, OSError) as error:
+            reason = error.reason if isinstance(error, URLError) else error
+            raise UserError(
+                f"{self.url}: cannot be reached ({reason}); check the address and the network, then "
+                f"{self.next_step(file)}"
+            ) from None
+        with response:
+            return self._receive(file, response)
+
+    def next_step(self, file: BinaryIO) -> str:
+        """What to do after a failure."""
+        if size := self.size(file):
+            return f"run the command again to go on after the {size} bytes in {self.part}"
+        return "run the command again"
+
+    def size(self, file: BinaryIO) -> int:
+        """Bytes that have come."""
+        return file.seek(0, 2)
+
+    def discard(self) -> None:
+        """Delete what has come."""
+        self.part.unlink(missing_ok=True)
+        self.version.unlink(missing_ok=True)
+
+    def _range_headers(self, file: BinaryIO) -> dict[str, str]:
+        headers = {"Accept-Encoding": "identity"}
+        known: dict[str, str] = {}
+        with contextlib.suppress(OSError, ValueError):
+            known = json.loads(self.version.read_bytes())
+        if known.get("url", self.url) != self.url:
+            file.truncate(0)
+        if size := self.size(file):
+            headers["Range"] = f"bytes={size}-"
+            if version := known.get("version"):
+                headers["If-Range"] = version
+        return headers
+
+    def _nothing_left(self, file: BinaryIO, error: HTTPError) -> str | None:
+        """The server has nothing from here on: all is there, or the part belongs to another file."""
+        total = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
+        if total and int(total[1]) == self.size(file):
+            return None
+        file.truncate(0)
+        return "the server's file is shorter than what had come before"
+
+    def _receive(self, file: BinaryIO, response: HTTPResponse) -> str | None:
+        start = self.size(file)
+        if response.status == 206:
+            span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+            if not span or int(span[1]) != start:
+                file.truncate(0)
+                return "the server sent another part of the file than was asked for"
+            total = None if span[2] == "*" else int(span[2])
+        else:
+            file.truncate(0)
+            start = 0
+            self._note_version(response)
+            length = response.headers.get("Content-Length")
+            total = int(length) if length and length.isdigit() else None
+        failure = None
+        with tqdm(
+            desc=self.name, initial=start, total=total, unit="B", unit_scale=True, unit_divisor=1024, disable=None
+        ) as bar:
+            while failure is None:
+                try:
+                    chunk = response.read(_CHUNK_BYTES)
+                except (OSError, HTTPException) as error:
+                    failure = f"the connection broke ({error})"
+                    continue
+                if not chunk:
+                    break
+                file.write(chunk)
+                bar.update(len(chunk))
+        if total is not None and failure is None and (size := self.size(file)) != total:
+            failure = f"the connection ended after {size} of {total} bytes"
+        return failure
+
+    def _note_version(self, response: HTTPResponse) -> None:
+        etag = response.headers.get("ETag", "")
+        # A weak tag does not promise equal bytes, so it cannot guard a continued download.
+        version = etag if etag.startswith('"') else response.headers.get("Last-Modified")
+        write_atomically(self.version, json.dumps({"url": self.url, "version": version}).encode())
+
+
+def _sha256(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    file.seek(0)
+    while chunk := file.read(_CHUNK_BYTES):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _locked(file: BinaryIO, part: Path) -> Iterator[None]:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(f"{part}: another process is downloading this file; wait for it or stop it") from None
+    yield

@@ -1,0 +1,112 @@
+"""Results of a long computation, appended one by one, so that one that was killed goes on where it was.
+
+A journal is a file of JSON lines beside the result that it is for: first the conditions, then one line for each part.
+Once all parts are there, `finish` writes the result as a whole and removes the journal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from harness.errors import UserError
+from harness.records.run_folder import write_atomically
+
+Part = dict[str, Any]
+
+
+class Journal:
+    """An open journal, held by its lock.
+
+    Attributes:
+        parts: what is there, in the order in which it was appended.
+    """
+
+    def __init__(self, result: Path, file: BinaryIO, conditions: Mapping[str, Any]) -> None:
+        self.result, self._file = result, file
+        self.parts: list[Part] = []
+        found, whole = _whole_lines(file)
+        if found and found[0] == json.loads(json.dumps(conditions)):
+            self.parts = found[1:]
+            file.truncate(whole)
+        else:
+            file.truncate(0)
+            self._write(conditions)
+
+    def append(self, part: Part) -> None:
+        """Add a part and wait until it is on disk."""
+        self._write(part)
+        self.parts.append(part)
+
+    def finish(self, content: Mapping[str, Any]) -> None:
+        """Write the result, after which nothing is left of the journal."""
+        write_atomically(self.result, (json.dumps(content, allow_nan=False) + "\n").encode())
+        _path(self.result).unlink()
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        self._file.seek(0, os.SEEK_END)
+        self._file.write((json.dumps(line, allow_nan=False) + "\n").encode())
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+@contextlib.contextmanager
+def journal(result: Path, conditions: Mapping[str, Any]) -> Iterator[Journal]:
+    """The journal of a result; one under other conditions, or a torn last line, is dropped.
+
+    Raises:
+        UserError: another process is at it.
+        OSError: the file cannot be written.
+    """
+    result.parent.mkdir(exist_ok=True)
+    with _path(result).open("a+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{result}: another process is computing this; wait for it or stop it") from None
+        yield Journal(result, file, conditions)
+
+
+def is_there(result: Path, conditions: Mapping[str, Any]) -> bool:
+    """Whether a result has been computed under these conditions.
+
+    Raises:
+        UserError: it has been under others.
+    """
+    try:
+        found = json.loads(result.read_bytes())
+    except FileNotFoundError:
+        return False
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise UserError(f"{result}: expected a result as JSON; move it away")
+    for key, wanted in conditions.items():
+        if found.get(key) != wanted:
+            raise UserError(
+                f"{result}: was computed with {key} = {found.get(key)}, asked for is {wanted}; move it away"
+            )
+    return True
+
+
+def _path(result: Path) -> Path:
+    return result.with_suffix(".parts.jsonl")
+
+
+def _whole_lines(file: BinaryIO) -> tuple[list[Part], int]:
+    """The lines that are whole, and how many bytes they take."""
+    file.seek(0)
+    lines: list[Part] = []
+    whole = 0
+    for text in file.read().split(b"\n")[:-1]:
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            break
+        whole += len(text) + 1
+    return lines, whole

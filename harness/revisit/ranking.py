@@ -1,0 +1,105 @@
+"""The supernet's ranking of cells beside the table's.
+
+Cells are drawn as the space's sampler draws architectures: the parents of every node and all operations uniformly,
+loose ends included (NAS-Bench-1Shot1 `search_space.py:35-69`), so that a cell which many choices give is likelier to be
+drawn. Each cell is taken once, as it was first drawn, and only if the table knows it.
+
+An architecture is measured as a mixture of zeros and ones at the checkpoint's weights, on the whole validation split,
+twice: with the statistics that the search's own accuracy is measured with, and with those of each batch. The first are
+of the search's mixture, or of the cell that trained last, and fit no other cell; where the two rankings differ, that is
+the statistics' doing and not the weights'.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from harness.errors import UserError
+from harness.revisit.search import Measured, Revisited, Statistics, ValidationPass
+from harness.tables.query import CellMetrics, CellNotInTable
+from harness.tables.truths import Truths
+from spaces.mixture import discrete_mixture
+from spaces.nb101.subnetwork import Architecture
+
+CHUNK = 10
+"""Cells measured in one pass over the images."""
+
+STATISTICS: tuple[Statistics, ...] = get_args(Statistics)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A cell that was drawn, as an architecture, and what the table knows of it."""
+
+    architecture: Architecture
+    metrics: CellMetrics
+
+
+def draw_cells(then: Revisited, count: int, truths: Truths) -> list[Drawn]:
+    """So many different cells of the space, the same for every method and epoch of a seed.
+
+    Args:
+        then: the search.
+        count: how many.
+        truths: the cells of the space that the table holds.
+
+    Raises:
+        UserError: the table holds fewer.
+    """
+    if count > len(truths.hashes):
+        raise UserError(
+            f"--cells: expected at most {len(truths.hashes)}, the cells of space {truths.space.number} in the table "
+            f"{then.table.info.label}, got {count}"
+        )
+    source = random.Random(then.search.randomness.generator("correlation").initial_seed())
+    found: dict[str, Drawn] = {}
+    unknown: set[str] = set()
+    while len(found) < count:
+        architecture = Architecture(*truths.space.sample_choice(source))
+        hash_ = truths.space.cell(*architecture).hash
+        if hash_ in found or hash_ in unknown:
+            continue
+        try:
+            found[hash_] = Drawn(architecture, then.table.query(hash_))
+        except CellNotInTable:
+            unknown.add(hash_)
+    return list(found.values())
+
+
+def measure(then: Revisited, cells: Sequence[Drawn]) -> Iterator[list[dict[str, Any]]]:
+    """What the supernet and the table say of each cell, a few cells at a time.
+
+    Yields:
+        for each cell: `cell` (hash), `parents`, `ops`, `test_error` and `valid_error` of the table, and under each of
+        `STATISTICS` the supernet's `accuracy` and `loss`.
+    """
+    passes = {name: ValidationPass(then, name) for name in STATISTICS}
+    optimizer = then.search.optimizer
+    for start in range(0, len(cells), CHUNK):
+        chunk = cells[start : start + CHUNK]
+        mixtures = [
+            discrete_mixture(optimizer.supernet.space, *one.architecture, dtype=optimizer.dtype).map(
+                lambda row: row.to(optimizer.device)
+            )
+            for one in chunk
+        ]
+        measured = {name: one.measure(mixtures, skip_zeros=True) for name, one in passes.items()}
+        yield [
+            {
+                "cell": one.metrics.hash,
+                "parents": one.architecture.parents,
+                "ops": one.architecture.ops,
+                "test_error": one.metrics.test_error,
+                "valid_error": one.metrics.valid_error,
+                **{name: _to_json(values[place]) for name, values in measured.items()},
+            }
+            for place, one in enumerate(chunk)
+        ]
+
+
+def _to_json(one: Measured) -> dict[str, float | None]:
+    return {"accuracy": one.accuracy, "loss": one.loss if math.isfinite(one.loss) else None}

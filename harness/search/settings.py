@@ -1,0 +1,259 @@
+"""Settings of a search, and how `--set key=value` and benchmark files change them.
+
+A setting is a field of a frozen dataclass; its key is the path to it, such as `network.channels`. Defaults are the
+published protocol; a method's preset changes some, a benchmark's scale others, and the user has the last word.
+
+A benchmark overrides presets, since what a preset says of batch size or clipping was meant for CIFAR-10 at full scale:
+whatever a benchmark sets holds for all methods on it, which are then compared at one scale. So a benchmark should set
+what belongs to the scale, and not what makes a method what it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from harness.errors import UserError
+from optimizers.config import OptimizerConfig
+from optimizers.registry import Method, list_methods
+from spaces.nb101.supernet import SupernetConfig
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images a search sees, and how (SmoothDARTS `optimizers/darts/train_search.py`, `utils.py`)."""
+
+    batch_size: int = 96
+    """Images in a batch, for both steps; the last batch of an epoch is the remainder."""
+
+    padding: int = 4
+    """Zero padding before the random crop."""
+
+    flip: bool = True
+    """Whether images are mirrored at random."""
+
+    cutout: int = 0
+    """Side of the square that is cut out, 0 for none; the published option is 16."""
+
+    images: int = 0
+    """Images in each of the training and the validation split, 0 for all there are (25,000 of CIFAR-10)."""
+
+
+@dataclass(frozen=True)
+class ValidationConfig:
+    """How the supernet's validation accuracy is measured."""
+
+    augment: bool = True
+    """Whether the images are augmented like training ones, as in the published code (`train_search.py`, `infer`)."""
+
+    refresh_statistics: bool = True
+    """Whether batch norm's statistics first see the unperturbed mixture, on the epoch's last validation batch. In the
+    published code the Hessian's forward pass does that unintended; without it a perturbed search is measured with the
+    statistics of its last perturbed step."""
+
+
+@dataclass(frozen=True)
+class HessianConfig:
+    """When the exact Hessian is taken: on the last validation batch of an epoch, batch norm in training mode."""
+
+    every: int = 1
+    """Epochs between Hessians; epoch 0 and the last one always have theirs. 0 for none."""
+
+    mixture: bool = False
+    """Whether the Hessian by the mixture's coefficients is taken besides, at the same epochs; it costs as much again.
+    Recorded is its spectral norm (`harness.theory`)."""
+
+
+@dataclass(frozen=True)
+class ComputeConfig:
+    """How the device computes. Numbers differ by rounding alone, those of TF32 aside."""
+
+    capture: bool = True
+    """Whether a step is recorded in a CUDA graph and replayed, where the method allows it. Of no effect on a CPU."""
+
+    fuse: bool = True
+    """Whether a cell is one function with its own derivative: fused kernels on a GPU (`spaces.fused`), fewer passes
+    over the maps on a CPU (`spaces.direct`). Otherwise every operation is the library's, one after another."""
+
+    precision: Literal["float32", "tf32"] = "float32"
+    """Arithmetic of convolutions and matrix products on a GPU: IEEE single precision, or TF32 with ten bits of
+    mantissa."""
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """Everything that decides what a search computes, its seed aside."""
+
+    method: OptimizerConfig
+    """Settings of the method; their keys stand beside the others (`weights.momentum`, `perturbation.steps`)."""
+
+    epochs: int = 100
+    """Epochs; the schedules stretch over them."""
+
+    network: SupernetConfig = field(default_factory=SupernetConfig)
+    """The supernet."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    """The images."""
+
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    """The supernet's validation accuracy."""
+
+    hessian: HessianConfig = field(default_factory=HessianConfig)
+    """The curvature."""
+
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+    """The device."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Section -> field -> value, as `config.json` holds it under `settings`."""
+        sections = {name: dataclasses.asdict(getattr(self, name)) for name in _OWN_SECTIONS}
+        return {**sections, **dataclasses.asdict(self.method)}
+
+
+def resolve(
+    method: Method, bench_settings: Mapping[str, Any], overrides: Mapping[str, Any], epochs: int | None
+) -> tuple[SearchConfig, dict[str, Any]]:
+    """The configuration of a search.
+
+    Args:
+        method: its preset comes first.
+        bench_settings: the benchmark's scale, by dotted key; `epochs` is allowed. A section that this method does not
+            have, but another registered one has, is passed over.
+        overrides: what the user set.
+        epochs: what the user asked for, None for the benchmark's number.
+
+    Returns:
+        the configuration, and those overrides that change it.
+
+    Raises:
+        UserError: an unknown key, or a value that is not of the field's type.
+    """
+    config = SearchConfig(method=method.optimizer_class.config_class())
+    for key, value in method.settings.items():
+        config = with_setting(config, key, value)
+    for key, value in bench_settings.items():
+        if key.partition(".")[0] in _sections(config) or not _known_elsewhere(key, value):
+            config = with_setting(config, key, value)
+    if epochs is not None:
+        config = dataclasses.replace(config, epochs=epochs)
+    changed = {}
+    for key, value in overrides.items():
+        if key == "epochs":
+            raise UserError("epochs is set by --epochs, not by --set")
+        changed_config = with_setting(config, key, value)
+        if changed_config != config:
+            changed[key] = get_setting(changed_config, key)
+        config = changed_config
+    return config, changed
+
+
+def recorded(method: Method, settings: Mapping[str, Any], epochs: int) -> SearchConfig:
+    """The configuration whose `to_json` a run recorded; a setting that came later has its default.
+
+    Raises:
+        UserError: it has a setting that this version does not know, or a value that it refuses.
+    """
+    config = SearchConfig(method=method.optimizer_class.config_class(), epochs=epochs)
+    for section, fields in settings.items():
+        for name, value in fields.items():
+            config = with_setting(config, f"{section}.{name}", value)
+    return config
+
+
+def _known_elsewhere(key: str, value: Any) -> bool:
+    """Whether another method has this setting.
+
+    Raises:
+        UserError: it has, but the value is not of its type.
+    """
+    for method in list_methods():
+        config = SearchConfig(method=method.optimizer_class.config_class())
+        if key in setting_keys(config):
+            with_setting(config, key, value)
+            return True
+    return False
+
+
+def with_setting(config: SearchConfig, key: str, value: Any) -> SearchConfig:
+    """The configuration with one setting changed; text is read as the field's type.
+
+    Raises:
+        UserError: no such key, the value is not of its type, or the settings refuse it.
+    """
+    if key == "epochs":
+        return dataclasses.replace(config, epochs=_converted(key, value, int))
+    section, name, part = _locate(config, key)
+    kind = typing.get_type_hints(type(part))[name]
+    converted = _converted(key, value, kind)
+    try:
+        new_part = dataclasses.replace(part, **{name: converted})
+        if section in {f.name for f in dataclasses.fields(config.method)}:
+            return dataclasses.replace(config, method=dataclasses.replace(config.method, **{section: new_part}))
+    except ValueError as error:
+        raise UserError(f"{key}: {error}") from None
+    return dataclasses.replace(config, **{section: new_part})
+
+
+def get_setting(config: SearchConfig, key: str) -> Any:
+    """The value of a setting, by its dotted key."""
+    _, name, part = _locate(config, key)
+    return getattr(part, name)
+
+
+def setting_keys(config: SearchConfig) -> list[str]:
+    """All keys that `--set` takes for this method."""
+    return [f"{section}.{f.name}" for section, part in _sections(config).items() for f in dataclasses.fields(part)]
+
+
+def _sections(config: SearchConfig) -> dict[str, Any]:
+    own = {name: getattr(config, name) for name in _OWN_SECTIONS}
+    return {**own, **{f.name: getattr(config.method, f.name) for f in dataclasses.fields(config.method)}}
+
+
+def _locate(config: SearchConfig, key: str) -> tuple[str, str, Any]:
+    section, _, name = key.partition(".")
+    part = _sections(config).get(section)
+    if part is None or name not in {f.name for f in dataclasses.fields(part)}:
+        known = setting_keys(config)
+        close = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
+        hint = f"did you mean {', '.join(close)}?" if close else f"known: {', '.join(known)}"
+        raise UserError(f"unknown setting {key!r}; {hint}")
+    return section, name, part
+
+
+def _converted(key: str, value: Any, kind: Any) -> Any:
+    if typing.get_origin(kind) is typing.Literal:
+        choices = typing.get_args(kind)
+        if value in choices:
+            return value
+        raise UserError(f"{key}: expected one of {', '.join(map(str, choices))}, got {value!r}")
+    if isinstance(kind, types.UnionType):
+        raise TypeError(f"{key}: settings of a union type are not supported")
+    text = str(value).strip()
+    try:
+        if kind is bool:
+            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
+        if kind is int:
+            number = float(text)
+            if number != int(number):
+                raise ValueError
+            return int(number)
+        if kind is float:
+            number = float(text)
+            if number != number or number in (float("inf"), float("-inf")):
+                raise ValueError
+            return number
+    except (ValueError, KeyError, OverflowError):
+        raise UserError(f"{key}: expected {_KIND_WORDS[kind]}, got {value!r}") from None
+    return text
+
+
+_OWN_SECTIONS = ("network", "data", "validation", "hessian", "compute")
+
+_KIND_WORDS = {bool: "true or false", int: "a whole number", float: "a finite number"}

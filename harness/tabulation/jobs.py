@@ -1,0 +1,171 @@
+"""The trainings that a table takes, in jobs, and the folder where their measurements collect.
+
+A job trains cells that share a graph. Its measurements are one file, written at once, so that a run can be stopped at
+any moment and goes on where it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import math
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import UserError
+from harness.records.run_folder import write_atomically
+
+if TYPE_CHECKING:
+    from harness.tabulation.training import Recipe
+    from spaces.nb101.cell import Cell
+
+RECIPE = "recipe.json"
+
+_MENDING = "delete it, and the same command measures it again"
+
+JOB_SIZE = 9
+"""Cells trained together: 9 = 3 * 3 cells that differ in two vertices only keep the gathering of slices cheap."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a complete table would cover: its name, and how many cells that is."""
+
+    name: str
+    cells: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """Cells of one graph whose repeat number `repeat` is trained together."""
+
+    number: int
+    repeat: int
+    cells: tuple[Cell, ...] = field(repr=False)
+
+
+def plan_jobs(cells: Sequence[Cell], repeats: int, size: int = JOB_SIZE) -> list[Job]:
+    """Split cells into jobs: the first repeat of all cells, then the second, and so on.
+
+    The plan depends on its arguments alone, never on what has been measured.
+    """
+    by_graph: dict[bytes, list[Cell]] = {}
+    for cell in cells:
+        by_graph.setdefault(bytes([len(cell.ops)]) + cell.matrix.tobytes(), []).append(cell)
+    chunks: list[tuple[Cell, ...]] = []
+    for group in by_graph.values():
+        group.sort(key=lambda cell: cell.ops)
+        parts = math.ceil(len(group) / size)
+        bounds = [len(group) * part // parts for part in range(parts + 1)]
+        chunks += [tuple(group[low:high]) for low, high in itertools.pairwise(bounds)]
+    return [
+        Job(repeat * len(chunks) + index, repeat, chunk)
+        for repeat in range(repeats)
+        for index, chunk in enumerate(chunks)
+    ]
+
+
+def shuffled_units(jobs: Sequence[Job], size: int) -> list[list[Job]]:
+    """Jobs in the order in which they are run: repeat by repeat, shuffled within one.
+
+    So the cells that are measured when a run is stopped are a random sample of all.
+
+    Returns:
+        units of up to `size` jobs that may be trained together: of one graph and one repeat.
+    """
+    units: list[list[Job]] = []
+    for job in jobs:
+        last = units[-1][-1] if units else None
+        if last and len(units[-1]) < size and last.repeat == job.repeat and _same_graph(last, job):
+            units[-1].append(job)
+        else:
+            units.append([job])
+    random.Random(0).shuffle(units)
+    return sorted(units, key=lambda unit: unit[0].repeat)
+
+
+def _same_graph(one: Job, other: Job) -> bool:
+    return bool(one.cells[0].matrix.tobytes() == other.cells[0].matrix.tobytes())
+
+
+@dataclass(frozen=True)
+class WorkFolder:
+    """Where the measurements of a table collect, one file a job."""
+
+    path: Path
+
+    def claim(self, recipe: Recipe, images: str, cells: Sequence[Cell], job_size: int = JOB_SIZE) -> None:
+        """Take the folder for a recipe, or check that it was taken for the same.
+
+        Raises:
+            UserError: it holds measurements of another recipe, other images or other cells.
+            OSError: the folder cannot be made or written.
+        """
+        digest = hashlib.sha256("\n".join(cell.hash for cell in cells).encode()).hexdigest()
+        wanted = {**dataclasses.asdict(recipe), "images": images, "cells": len(cells), "cells_sha256": digest}
+        wanted["job_size"] = job_size
+        self.path.mkdir(parents=True, exist_ok=True)
+        file = self.path / RECIPE
+        if not file.exists():
+            write_atomically(file, json.dumps(wanted, indent=1).encode())
+            return
+        found = _read_json(file, "delete the folder, or give another as --work")
+        if found != wanted:
+            differing = sorted(key for key in wanted | found if wanted.get(key) != found.get(key))
+            raise UserError(
+                f"{self.path}: holds measurements made with other {', '.join(differing)}; give another --work folder"
+            )
+
+    def done(self) -> set[int]:
+        """Numbers of the jobs that are measured."""
+        return {int(file.stem.removeprefix("job")) for file in self.path.glob("job*.json")}
+
+    def write(self, job: Job, measured: list[dict[str, Any]], seconds: float, device: str) -> None:
+        """Keep one job's measurements, and what they took: seconds by the clock of a core, or of a GPU."""
+        content = json.dumps({"repeat": job.repeat, "seconds": round(seconds, 3), "device": device, "cells": measured})
+        write_atomically(self._file(job), content.encode())
+
+    def read(self, jobs: Sequence[Job]) -> Iterator[dict[str, Any]]:
+        """Measurements in the order of the jobs, each with its `repeat`; jobs not yet measured are left out.
+
+        Raises:
+            UserError: a file is damaged.
+        """
+        done = self.done()
+        for job in jobs:
+            if job.number in done:
+                content = _read_json(self._file(job), _MENDING)
+                for measured in content["cells"]:
+                    yield {**measured, "repeat": content["repeat"]}
+
+    def seconds(self, jobs: Sequence[Job]) -> dict[str, float]:
+        """What the measured jobs took by the clock, per device.
+
+        Raises:
+            UserError: a file is damaged.
+        """
+        done, seconds = self.done(), Counter[str]()
+        for job in jobs:
+            if job.number in done:
+                content = _read_json(self._file(job), _MENDING)
+                seconds[content["device"]] += content["seconds"]
+        return dict(seconds)
+
+    def _file(self, job: Job) -> Path:
+        return self.path / f"job{job.number:06d}.json"
+
+
+def _read_json(file: Path, mending: str) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_bytes())
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: damaged; {mending}")
+    return content

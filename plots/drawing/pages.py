@@ -1,0 +1,82 @@
+"""What a named figure is made from, and what it is made into."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from matplotlib.figure import Figure
+
+from plots.runs.records import Comparison
+from plots.runs.survey import Survey
+
+SPACES = (1, 2, 3)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a command line may ask of a figure; each figure takes what concerns it.
+
+    Attributes:
+        methods: only these methods, by name; empty for the figure's own choice.
+        seconds: whether curves run over seconds of training instead of epochs.
+        chosen_by: `supernet` or `table` for the best cell so far by that validation figure, None for the epoch's cell.
+        interval: whether bands are 95 % intervals of the mean instead of the paper's standard deviation.
+        epochs: the epochs whose cells are drawn; empty for the figure's own choice.
+    """
+
+    methods: tuple[str, ...] = ()
+    seconds: bool = False
+    chosen_by: str | None = None
+    interval: bool = False
+    epochs: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """One drawing.
+
+    Attributes:
+        name: what its files are called after.
+        figure: the drawing.
+        numbers: what is behind it, as CSV.
+        text: what is printed besides, if anything.
+    """
+
+    name: str
+    figure: Figure
+    numbers: str
+    text: str = field(default="")
+
+
+def sheets(survey: Survey) -> Iterator[tuple[str, list[Comparison]]]:
+    """What goes side by side: the spaces of one benchmark at one scale, in order, with a name for the files.
+
+    Two tables of one space, which survey holds apart, go on sheets of their own.
+    """
+    found: list[list[Comparison]] = []
+    for comparison in survey.comparisons:
+        for sheet in found:
+            same = (sheet[0].bench, sheet[0].table, sheet[0].scale) == (
+                comparison.bench,
+                comparison.table,
+                comparison.scale,
+            )
+            if same and comparison.space not in {other.space for other in sheet}:
+                sheet.append(comparison)
+                break
+        else:
+            found.append([comparison])
+    names: dict[str, int] = {}
+    for sheet in found:
+        bench = sheet[0].bench
+        names[bench] = names.get(bench, 0) + 1
+        suffix = f"_{names[bench]}" if names[bench] > 1 else ""
+        yield f"{bench}{suffix}", sorted(sheet, key=lambda comparison: comparison.space)
+
+
+def missing_spaces(comparisons: Sequence[Comparison]) -> list[str]:
+    """A note on the spaces that no run is of."""
+    present = {comparison.space for comparison in comparisons}
+    missing = [str(space) for space in SPACES if space not in present]
+    return [f"Not recorded: space{'s' * (len(missing) > 1)} {' and '.join(missing)}."] if missing else []

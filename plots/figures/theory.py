@@ -1,0 +1,198 @@
+"""Why did this search decay? What section 4 connects, one above another on the same epochs, a column for each method.
+
+From the top: the supernet's validation error beside the table's test error of the derived cell; the largest eigenvalue
+and the trace of the Hessian, which random smoothing shrinks (equation 6); the projection gap, by how much the
+supernet's validation loss rises where the mixture gives way to the derived cell at the same weights; the bound on it,
+C = (spectral norm of the Hessian by the mixture) x (squared distance); and the mixture's entropy. `harness.theory` says
+how the last three are measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from plots.drawing import style
+from plots.drawing.anytime import curve_label
+from plots.drawing.pages import Options, Page
+from plots.drawing.side_by_side import methods_to_draw
+from plots.figures.decay import error_axis, error_pair
+from plots.runs.records import Array, Comparison, Method, NothingToDrawError, Series, csv_text, summarise
+
+ROW_HEIGHT = 0.86
+MOST_ACROSS = 4
+WIDE = 20
+"""A range of losses or traces from which on one method would flatten the others on a linear axis."""
+
+NOT_RECORDED = "not recorded"
+NO_ALPHAS = "no alphas"
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One row.
+
+    Attributes:
+        name: as in the CSV.
+        label: of the vertical axis.
+        of: [seeds, epochs from 0] of a method.
+        logarithmic: whether the axis is, where all values are above zero.
+    """
+
+    name: str
+    label: str
+    of: Callable[[Method], Array]
+    logarithmic: bool = False
+
+
+def gap(method: Method) -> Array:
+    """Loss at the derived cell's 0/1 mixture less that at the mixture."""
+    return method.values("projection_loss") - method.values("supernet_valid_loss")
+
+
+def bound(method: Method) -> Array:
+    """C of section 4."""
+    return method.values("mixture_spectral_norm") * method.values("mixture_distance")
+
+
+QUANTITIES = (
+    Quantity("lambda_max", "largest\neigenvalue", lambda method: method.values("lambda_max"), logarithmic=True),
+    Quantity("trace", "trace of\nHessian", lambda method: method.values("trace")),
+    Quantity("projection_gap", "projection\ngap", gap),
+    Quantity("bound", "bound C", bound, logarithmic=True),
+    Quantity("entropy", "entropy of\nmixture", lambda method: method.values("entropy")),
+)
+
+
+def draw(name: str, sheet: Sequence[Comparison], options: Options) -> list[Page]:
+    """A page for each space, or several where it has more methods than fit side by side.
+
+    Raises:
+        NothingToDrawError: no run has an error after epoch 1 or later, nor a Hessian.
+    """
+    pages = []
+    for comparison, methods in methods_to_draw(sheet, options, ()):
+        shown = [method for method in methods if _has_something(method)]
+        for number, start in enumerate(range(0, len(shown), MOST_ACROSS), start=1):
+            suffix = f"_{number}" if len(shown) > MOST_ACROSS else ""
+            some = shown[start : start + MOST_ACROSS]
+            pages.append(_page(f"theory_{name}_space{comparison.space}{suffix}", comparison, some))
+    if not pages:
+        raise NothingToDrawError("no run has a test error or a Hessian yet")
+    return pages
+
+
+def _has_something(method: Method) -> bool:
+    return any(np.isfinite(method.values(key)[:, 1:]).any() for key in ("test_error", "lambda_max"))
+
+
+def _page(name: str, comparison: Comparison, methods: Sequence[Method]) -> Page:
+    errors = [error_pair(method) for method in methods]
+    rows = [[summarise(method, one.name, one.of(method), first=0) for method in methods] for one in QUANTITIES]
+    with style.applied():
+        figure = style.new_figure(style.COLUMN_WIDTH if len(methods) == 1 else style.PAGE_WIDTH)
+        panels = figure.subplots(len(rows) + 1, len(methods), sharex=True, sharey="row", squeeze=False)
+        _draw_errors(panels[0], errors, comparison.epochs_differ)
+        for row, quantity, series in zip(panels[1:], QUANTITIES, rows, strict=True):
+            _draw_row(row, quantity, series)
+        for column, (_, table) in zip(panels.T, errors, strict=True):
+            _mark_lowest(column, table)
+        figure.align_ylabels(panels[:, 0])
+        legend = _legend(any(table.seeds > 1 for _, table in errors))
+        style.lay_out(
+            figure,
+            ROW_HEIGHT * len(panels) + 0.35,
+            f"Why a search decays, {comparison.bench}, space {comparison.space}",
+            comparison.conditions(),
+            [style.legend_below(figure, list(legend.values()), list(legend))],
+            [
+                "Projection gap: the supernet's validation loss at the derived cell less that at the mixture, at the "
+                "same weights. C: spectral norm of the Hessian by the mixture times the squared distance between both.",
+            ],
+        )
+    everything = [one for pair in errors for one in pair] + [one for series in rows for one in series]
+    return Page(name, figure, csv_text((comparison, everything)))
+
+
+def _draw_errors(row: Sequence[Axes], errors: Sequence[tuple[Series, Series]], epochs_differ: bool) -> None:
+    """The supernet's error and the table's, and above each panel whose they are."""
+    for axes, (supernet, table) in zip(row, errors, strict=True):
+        _draw_seeds(axes, supernet, 100, style.NEUTRAL, "--")
+        _draw_seeds(axes, table, 100, style.look(table.method.name).colour)
+        axes.set_title(curve_label(table, epochs_differ), pad=3)
+    finite = [one for pair in errors for one in pair if one.seeds]
+    if finite:
+        error_axis(row[0], finite)
+    row[0].set_ylabel("error (%)")
+
+
+def _draw_row(row: Sequence[Axes], quantity: Quantity, series: Sequence[Series]) -> None:
+    """One quantity of all methods; a panel without a value says so."""
+    for axes, one in zip(row, series, strict=True):
+        if one.seeds:
+            _draw_seeds(axes, one, 1, style.look(one.method.name).colour)
+            continue
+        reason = NOT_RECORDED if one.method.has_alphas else NO_ALPHAS
+        axes.text(0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center", size=7, color=style.NEUTRAL)
+    axes, values = row[0], np.concatenate([one.values[np.isfinite(one.values)] for one in series])
+    axes.set_ylabel(quantity.label)
+    if not len(values):
+        axes.set_yticks([])
+    elif quantity.name == "entropy":
+        axes.set_ylim(-0.05, 1.05)
+    elif quantity.logarithmic and (values > 0).all():
+        axes.set_yscale("log")
+        decades = np.ptp(np.log10(values))
+        steps = (1.0, 2.0, 5.0) if decades < 1.2 else (1.0, 3.0) if decades < 2.2 else (1.0,)
+        axes.yaxis.set_major_locator(LogLocator(numticks=5, subs=steps))
+        _plain_numbers(axes)
+    elif np.ptp(values) > WIDE:
+        axes.set_yscale("symlog", linthresh=1, linscale=0.5)
+        axes.yaxis.set_major_locator(FixedLocator([sign * 10**power for sign in (-1, 1) for power in range(6)] + [0]))
+        _plain_numbers(axes)
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
+
+
+def _plain_numbers(axes: Axes) -> None:
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _draw_seeds(axes: Axes, one: Series, scale: float, colour: str, line: str = "-") -> None:
+    """The mean over seeds, and single seeds as thin lines; both join the epochs that have a value."""
+    for row in one.values[one.drawn] if one.seeds > 1 else ():
+        there = np.isfinite(row) & (one.x >= one.first)
+        axes.plot(one.x[there], scale * row[there], color=colour, linewidth=0.4, alpha=0.4, linestyle=line)
+    # Only where all have a value: a mean over fewer would jump.
+    there = (one.n == one.seeds) & (one.x >= one.first)
+    marker = "o" if there.sum() == 1 else ""
+    axes.plot(one.x[there], scale * one.mean[there], color=colour, linewidth=1.3, linestyle=line, marker=marker)
+
+
+def _mark_lowest(column: Sequence[Axes], table: Series) -> None:
+    """A dotted line through all panels at the lowest mean test error, the first of equals; and the epochs below."""
+    mean = np.where(table.n == table.seeds, table.mean, np.nan)[1:]
+    if np.isfinite(mean).any():
+        for axes in column:
+            axes.axvline(int(np.nanargmin(mean)) + 1, color="black", linestyle=":", linewidth=0.6, zorder=0.5)
+    column[-1].set_xlabel("epoch")
+    column[-1].xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
+
+
+def _legend(several: bool) -> dict[str, Artist]:
+    entries: dict[str, Artist] = {
+        "supernet, validation images": Line2D([], [], color=style.NEUTRAL, linestyle="--"),
+        "table's test error": Line2D([], [], color=style.NEUTRAL, linewidth=1.6),
+        "lowest test error": Line2D([], [], color="black", linestyle=":", linewidth=0.8),
+    }
+    if several:
+        entries["mean over seeds"] = Line2D([], [], color=style.NEUTRAL)
+        entries["single seeds"] = Line2D([], [], color=style.NEUTRAL, linewidth=0.5)
+    return entries

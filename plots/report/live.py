@@ -1,0 +1,162 @@
+"""The report, served on this machine alone and kept up to date while searches run.
+
+A page asks `data.json` for news every few seconds. Whether there are any is seen from the run files' times and sizes;
+only those that changed are read again. The server listens on the loopback address, and answers only requests that name
+it so: a foreign site whose name is pointed at 127.0.0.1 (DNS rebinding) gets nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
+
+from harness.errors import UserError
+from harness.records.run_folder import EPOCHS, RunFolderError
+from plots.judgement.findings import Question
+from plots.report.page import page, policy
+from plots.report.writing import Report
+
+LOOPBACK = "127.0.0.1"
+
+
+def serve(results: Path, port: int, question: Question | None = None) -> int:
+    """Serve until Ctrl-C.
+
+    Args:
+        results: the folder; runs may still appear in it.
+        port: 0 takes any that is free.
+        question: what the statistics answer.
+
+    Raises:
+        UserError: the port is taken or not ours to use.
+        RunFolderError: there is no such folder.
+    """
+    server = LiveServer(results, port, question)
+    print(f"serving {results} at {server.url} (Ctrl-C ends)", flush=True)
+    try:
+        server.serve_forever(poll_interval=0.2)
+    except KeyboardInterrupt:
+        print("stopped")
+    finally:
+        server.server_close()
+    return 0
+
+
+class LiveServer(ThreadingHTTPServer):
+    """Answers for one results folder.
+
+    Raises:
+        UserError: the port is taken or not ours to use.
+        RunFolderError: there is no such folder.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, results: Path, port: int, question: Question | None = None) -> None:
+        self.report = Report(results, results, question)
+        self.report.version()
+        self._lock = threading.Lock()
+        self._data: dict[str, Any] = {}
+        self._lines: dict[str, Path] = {}
+        try:
+            super().__init__((LOOPBACK, port), _Handler)
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+            raise UserError(f"--port {port}: {error.strerror}; give another, or 0 for any that is free") from None
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        return f"http://{LOOPBACK}:{self.server_port}/"
+
+    @property
+    def names(self) -> set[str]:
+        """What a request may call this server."""
+        return {f"{host}:{self.server_port}" for host in (LOOPBACK, "localhost")}
+
+    def data(self, seen: str = "") -> dict[str, Any] | None:
+        """What the page shows now; None where the reader has that already.
+
+        Raises:
+            RunFolderError: the results folder went away.
+        """
+        with self._lock:
+            version = self.report.version()
+            if version == seen:
+                return None
+            if self._data.get("version") != version:
+                data = self.report.data()
+                runs = [run for one in data["comparisons"] for method in one["methods"] for run in method["runs"]]
+                self._lines = {run["lines"]: Path(run["path"]) / EPOCHS for run in runs}
+                self._data = data
+            return self._data
+
+    def raw_lines(self, link: str) -> Path | None:
+        """The file behind a link of the page, None for any other path."""
+        with self._lock:
+            wanted = unquote_to_bytes(link)
+            return next((path for known, path in self._lines.items() if unquote_to_bytes(known) == wanted), None)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: LiveServer
+    server_version = "one-shot-nas-harness"
+    sys_version = ""
+    #: for every answer: nothing is kept, and no other site may read or frame it
+    HEADERS: ClassVar = {
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }
+
+    def do_GET(self) -> None:
+        if self.headers.get("Host") not in self.server.names:
+            self._answer(HTTPStatus.MISDIRECTED_REQUEST, "text/plain", f"open {self.server.url}\n".encode())
+            return
+        try:
+            self._route()
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+        except (RunFolderError, OSError) as error:
+            self._answer(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", f"{error}\n".encode("utf-8", "replace"))
+
+    def _route(self) -> None:
+        asked = urlsplit(self.path)
+        if asked.path == "/":
+            data = self.server.data()
+            assert data is not None
+            self._answer(HTTPStatus.OK, "text/html", page(data, live=True), policy(live=True))
+        elif asked.path == "/data.json":
+            data = self.server.data(parse_qs(asked.query).get("seen", [""])[0])
+            if data is None:
+                self._answer(HTTPStatus.NO_CONTENT, "application/json", b"")
+            else:
+                self._answer(HTTPStatus.OK, "application/json", json.dumps(data, allow_nan=False).encode())
+        elif (lines := self.server.raw_lines(asked.path.removeprefix("/"))) is not None:
+            self._answer(HTTPStatus.OK, "text/plain", lines.read_bytes())
+        else:
+            self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"not here\n")
+
+    def _answer(
+        self, status: HTTPStatus, kind: str, content: bytes, content_policy: str = "default-src 'none'"
+    ) -> None:
+        self.send_response(status)
+        for name, value in self.HEADERS.items():
+            self.send_header(name, value)
+        self.send_header("Content-Security-Policy", content_policy)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Requests are not worth a line in the terminal."""

@@ -1,0 +1,91 @@
+"""Runs surveyed, judged and put into a report's data, again and again: only what changed on disk is read anew."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+from pathlib import Path
+
+from harness.errors import UserError
+from harness.records.run_folder import CONFIG, ENVIRONMENT, EPOCHS, RunFolder, RunFolderError, find_folders
+from plots.judgement.findings import Judgement, Question
+from plots.judgement.judging import judge, reason_against
+from plots.report.data import Data, report_data
+from plots.runs.survey import Entry, Survey, read_entry, survey
+
+#: modification times and sizes of a run's files
+Stamp = tuple[tuple[int, int] | None, ...]
+
+
+class Report:
+    """What the runs at or below a folder show, for a page that links to their lines.
+
+    Args:
+        results: the folder.
+        base: the folder that links are relative to.
+        question: what the statistics answer; as `harness.compare` asks by default.
+    """
+
+    def __init__(self, results: Path, base: Path, question: Question | None = None) -> None:
+        self.results, self.base, self.question = results, base, question or Question()
+        self._entries: dict[Path, tuple[Stamp, Entry | Exception]] = {}
+        self._judged: tuple[object, Judgement] | None = None
+
+    def version(self) -> str:
+        """Names the state of the files: another one means other data. Opens none of them.
+
+        Raises:
+            RunFolderError: the folder does not exist.
+        """
+        folders, foreign = find_folders(self.results)
+        state = [(str(folder.path), _stamp(folder)) for folder in folders], [str(path) for path in foreign]
+        return hashlib.sha256(repr(state).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+    def data(self) -> Data:
+        """Everything that the page shows, with the version it belongs to.
+
+        Raises:
+            RunFolderError: the folder does not exist.
+        """
+        version = self.version()
+        found = survey(self.results, self._read)
+        data = report_data(self.results, found, self._judge(found), self.base)
+        written = datetime.datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+        return {**data, "version": version, "written": written}
+
+    def _read(self, folder: RunFolder) -> Entry:
+        """As `read_entry`; a folder whose files are as they were gives what it gave."""
+        stamp = _stamp(folder)
+        known = self._entries.get(folder.path)
+        if known is None or known[0] != stamp:
+            outcome: Entry | Exception
+            try:
+                outcome = read_entry(folder)
+            except (RunFolderError, UserError, OSError) as error:
+                outcome = error
+            known = self._entries[folder.path] = stamp, outcome
+        if isinstance(known[1], Exception):
+            raise known[1]
+        return known[1]
+
+    def _judge(self, found: Survey) -> Judgement:
+        """As `judge`; unfinished runs do not count, so that a line more of them changes no statistic."""
+        counting = found.keep(lambda run: reason_against(run, self.question.epochs))
+        runs = [run for one in counting.comparisons for method in one.methods for run in method.runs]
+        state = [(run.path, self._entries[run.path][0]) for run in runs]
+        if self._judged is None or self._judged[0] != state:
+            self._judged = state, judge(found, self.question)
+        return dataclasses.replace(self._judged[1], left_out=counting.left_out)
+
+
+def _stamp(folder: RunFolder) -> Stamp:
+    return tuple(_file_stamp(folder.path / name) for name in (CONFIG, ENVIRONMENT, EPOCHS))
+
+
+def _file_stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size

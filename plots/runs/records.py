@@ -1,0 +1,387 @@
+"""What a figure is made from: runs as recorded, methods, comparisons, and the numbers that a figure shows.
+
+Everything comes from run folders; `plots.survey` says which of them belong together.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.errors import UserError
+from harness.records.run_folder import Line, RunFolder, RunFolderError
+from harness.records.statistics import t_half_width
+
+Array = npt.NDArray[np.float64]
+
+FORMAT = 1
+INTERVAL = "95 % t-interval of the mean"
+DEVIATION = "± one standard deviation"
+RANGE = "range"
+NO_BAND = ""
+INNER = "a results folder of its own; give it instead"
+
+
+class NothingToDrawError(Exception):
+    """A figure without a single point; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One seed.
+
+    Attributes:
+        path: its folder.
+        seed: its seed.
+        epochs: how many epochs were asked for.
+        lines: its recorded epochs, 0 first.
+    """
+
+    path: Path
+    seed: int
+    epochs: int
+    lines: list[Line]
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the last epoch asked for is there."""
+        return bool(self.lines) and bool(self.lines[-1]["epoch"] == self.epochs)
+
+    def damaged(self, key: str) -> list[int]:
+        """The epochs that record an entry as a number that is none: NaN or infinite, unlike one that is missing."""
+        return [
+            epoch
+            for epoch, line in enumerate(self.lines)
+            if (number := as_number(line.get(key))) is not None and not math.isfinite(number)
+        ]
+
+    def values(self, key: str) -> Array:
+        """One entry of the epoch lines: [recorded epochs from 0], NaN where it is missing or None.
+
+        Raises:
+            RunFolderError: an entry is not a number.
+        """
+        values = np.full(len(self.lines), np.nan)
+        for epoch, line in enumerate(self.lines):
+            value = line.get(key)
+            if value is None:
+                continue
+            number = as_number(value)
+            if number is None:
+                raise RunFolderError(f"{self.path}: epoch {epoch}: expected a number as {key}, got {value!r}")
+            values[epoch] = number
+        return values
+
+
+@dataclass(frozen=True)
+class Method:
+    """All seeds of one method in one space of one benchmark.
+
+    Attributes:
+        name: the optimizer, with `@NAME` where its settings have a name.
+        epochs: how many epochs were asked for, the same for every seed.
+        runs: one for each seed, by seed.
+    """
+
+    name: str
+    epochs: int
+    runs: tuple[Run, ...]
+
+    @property
+    def has_alphas(self) -> bool:
+        """Whether any line holds architecture parameters."""
+        return any(line.get("alphas") for run in self.runs for line in run.lines)
+
+    def values(self, key: str) -> Array:
+        """One entry of the epoch lines: [seeds, recorded epochs from 0], NaN where it is missing or None.
+
+        Raises:
+            RunFolderError: an entry is not a number.
+        """
+        length = max((len(run.lines) for run in self.runs), default=0)
+        values = np.full((len(self.runs), length), np.nan)
+        for row, run in zip(values, self.runs, strict=True):
+            row[: len(run.lines)] = run.values(key)
+        return values
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What may share a figure: the methods of one space, on one benchmark, with one table and one scale.
+
+    Attributes:
+        bench: the benchmark's name.
+        space: 1, 2 or 3.
+        table: the label of the table that the errors come from.
+        scale: the size of network and data, in words.
+        methods: by name.
+        optimum: the lowest test error of all cells of the space (means over repeats), where the runs recorded it.
+        table_sha256: the table's, empty where the runs did not record it.
+        random_search: expected test error of random search after 1, 2, ... draws, where the runs recorded it.
+    """
+
+    bench: str
+    space: int
+    table: str
+    scale: str
+    methods: tuple[Method, ...]
+    optimum: float | None = None
+    table_sha256: str = ""
+    random_search: tuple[float, ...] = ()
+
+    @property
+    def epochs_differ(self) -> bool:
+        """Whether the methods were asked for different numbers of epochs."""
+        return len({method.epochs for method in self.methods}) > 1
+
+    def conditions(self) -> str:
+        """Under what conditions the numbers arose, in one line."""
+        epochs = "epochs differ, see below" if self.epochs_differ else counted(self.methods[0].epochs, "epoch")
+        return " · ".join(part for part in (f"table: {self.table}", self.scale, epochs) if part)
+
+
+@dataclass(frozen=True)
+class Series:
+    """One quantity of one method, over seeds and epochs.
+
+    Attributes:
+        method: whose it is.
+        quantity: what it is, as the CSV names it.
+        first: the first epoch that the figure shows.
+        values: [seeds, epochs from 0], NaN where there is none.
+        n: [epochs] seeds that have a value.
+        mean: [epochs] over those seeds.
+        low, high: [epochs] the band, NaN where it has none.
+        band: `INTERVAL`, `DEVIATION`, `RANGE` or `NO_BAND`.
+        seconds: [points] where the values lie, if at seconds of training instead of epochs.
+    """
+
+    method: Method
+    quantity: str
+    first: int
+    values: Array
+    n: npt.NDArray[np.int64]
+    mean: Array
+    low: Array
+    high: Array
+    band: str
+    seconds: Array | None = None
+
+    @property
+    def x(self) -> Array:
+        """[epochs] or [points] where values lie on the horizontal axis."""
+        return np.arange(self.values.shape[1], dtype=np.float64) if self.seconds is None else self.seconds
+
+    @property
+    def drawstyle(self) -> str:
+        """Over seconds a search has an epoch's cell until the next epoch has ended; over epochs points are joined."""
+        return "default" if self.seconds is None else "steps-post"
+
+    @property
+    def drawn(self) -> npt.NDArray[np.bool_]:
+        """[seeds] whether a seed has a value on the figure."""
+        return np.asarray(np.isfinite(self.values[:, self.first :]).any(axis=1))
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds are on the figure."""
+        return int(self.drawn.sum())
+
+    @property
+    def unfinished(self) -> int:
+        """How many of the seeds on the figure lack their last epochs."""
+        return sum(not run.is_finished for run, drawn in zip(self.method.runs, self.drawn, strict=True) if drawn)
+
+
+def summarise(
+    method: Method, quantity: str, values: Array, first: int, wanted: str = INTERVAL, seconds: Array | None = None
+) -> Series:
+    """Mean and band over seeds, at each epoch over the seeds that have it.
+
+    Three seeds or more get the band that is wanted, where at least three have the epoch; two get their range, where
+    both have it; one gets no band. Only values from epoch `first` on decide how many seeds there are.
+
+    Args:
+        method: whose values they are.
+        quantity: what they are, as the CSV names it.
+        values: [seeds, epochs from 0], NaN where there is none.
+        first: the first epoch that the figure shows.
+        wanted: `INTERVAL`, Student's, or `DEVIATION`, with n - 1.
+        seconds: where the values lie, if not at epochs.
+    """
+    there = np.isfinite(values)
+    n = there.sum(axis=0)
+    mean = np.divide(np.where(there, values, 0.0).sum(axis=0), n, out=np.full(n.shape, np.nan), where=n > 0)
+    low, high = np.full(n.shape, np.nan), np.full(n.shape, np.nan)
+    seeds = int(there[:, first:].any(axis=1).sum())
+    band = wanted if seeds >= 3 else RANGE if seeds == 2 else NO_BAND
+    if band in (INTERVAL, DEVIATION):
+        enough = n >= 3
+        squares = (np.where(there, values - mean, 0.0) ** 2).sum(axis=0)[enough]
+        variance = squares / (n[enough] - 1)
+        half = t_half_width(variance, n[enough]) if band == INTERVAL else np.sqrt(variance)
+        low[enough], high[enough] = mean[enough] - half, mean[enough] + half
+    elif band == RANGE:
+        enough = n >= 2
+        low[enough] = np.where(there, values, np.inf).min(axis=0)[enough]
+        high[enough] = np.where(there, values, -np.inf).max(axis=0)[enough]
+    return Series(method, quantity, first, values, n, mean, low, high, band, seconds)
+
+
+def csv_text(*figures: tuple[Comparison, Sequence[Series]]) -> str:
+    """The numbers behind a figure: a row for each method, quantity and epoch that has a value, errors as fractions.
+
+    The columns after `high` say what the band is and under what conditions the numbers arose; then comes one column
+    for each seed. Cells without a number are empty.
+    """
+    parts = [(comparison, one) for comparison, series in figures for one in series]
+    series = [one for _, one in parts]
+    seeds = sorted({run.seed for one in series for run in one.method.runs})
+    at = "epoch" if all(one.seconds is None for one in series) else "seconds"
+    columns = ["bench", "space", "method", "quantity", at, "n", "mean", "low", "high", "band", "table", "scale"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*columns, *(f"seed{seed}" for seed in seeds)])
+    for comparison, one in parts:
+        row_of_seed = {run.seed: row for row, run in enumerate(one.method.runs)}
+        for point in np.flatnonzero(one.n):
+            by_seed = [one.values[row_of_seed[seed], point] if seed in row_of_seed else np.nan for seed in seeds]
+            writer.writerow(
+                [comparison.bench, comparison.space, one.method.name, one.quantity]
+                + [point if one.seconds is None else round(float(one.seconds[point]), 6), one.n[point]]
+                + [_number(value) for value in (one.mean[point], one.low[point], one.high[point])]
+                + [one.band, comparison.table, comparison.scale]
+                + [_number(value) for value in by_seed]
+            )
+    return text.getvalue()
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 epoch`, `2 epochs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def outermost(results: Path, folders: list[RunFolder]) -> tuple[list[RunFolder], list[Path]]:
+    """The runs of the folder itself where it has any, else all; and the collections inside it that are left out."""
+    top = results.resolve()
+    homes = {folder.path: results_folder(folder.path) for folder in folders}
+    own = [folder for folder in folders if top.is_relative_to(homes[folder.path])]
+    if not own:
+        return folders, []
+    inner = sorted({home for home in homes.values() if not top.is_relative_to(home)})
+    return own, [results / home.relative_to(top) for home in inner]
+
+
+def results_folder(run: Path) -> Path:
+    """The results folder that a run lies in: RESULTS/<bench>/space<k>/<method>/seed<i>."""
+    parents = run.resolve().parents
+    return parents[min(3, len(parents) - 1)]
+
+
+def check_config(folder: RunFolder, config: dict[str, Any]) -> None:
+    """Refuse a configuration that lacks what figures and statistics need.
+
+    Raises:
+        RunFolderError: an entry is missing or of another kind.
+    """
+    if config.get("format", FORMAT) != FORMAT:
+        raise RunFolderError(
+            f"{folder.path}: expected format {FORMAT}, got {config['format']!r}; draw it with the version that wrote it"
+        )
+    needed = (("bench", str), ("space", int), ("optimizer", str), ("seed", int), ("epochs", int))
+    optional = (("name", str), ("table", dict), ("scale", str), ("settings", dict))
+    for key, kind in (*needed, *((key, kind) for key, kind in optional if config.get(key) is not None)):
+        if not isinstance(config.get(key), kind) or isinstance(config[key], bool):
+            raise RunFolderError(
+                f"{folder.path}: config.json: expected {key} as {kind.__name__}, got {config.get(key)!r}"
+            )
+
+
+def read_run(folder: RunFolder, config: dict[str, Any]) -> Run:
+    """A run with its lines, which must be of the table and the scale that its configuration names.
+
+    Raises:
+        RunFolderError: the lines cannot be read.
+        UserError: they are of another table or scale.
+    """
+    lines = folder.epochs()
+    for line in lines:
+        for key, expected in (("table", table_label(config)), ("scale", config.get("scale"))):
+            if line.get(key, expected) != expected:
+                raise UserError(
+                    f"{folder.path}: epoch {line['epoch']} was recorded with {key} {line[key]!r}, config.json says "
+                    f"{expected!r}; move the folder away and run the seed again"
+                )
+    return Run(folder.path, config["seed"], config["epochs"], lines)
+
+
+def method_name(config: dict[str, Any]) -> str:
+    """The optimizer, with `@NAME` where its settings have a name."""
+    name = config.get("name")
+    return f"{config['optimizer']}@{name}" if name else str(config["optimizer"])
+
+
+def random_search(config: dict[str, Any]) -> tuple[float, ...]:
+    """What random search expects after 1, 2, ... draws, where the run recorded it: `table.random_search.test_error`."""
+    recorded = (config.get("table") or {}).get("random_search")
+    errors = recorded.get("test_error") if isinstance(recorded, dict) else None
+    numbers = [as_number(error) for error in errors] if isinstance(errors, list) else []
+    return () if None in numbers else tuple(number for number in numbers if number is not None)
+
+
+def table_label(config: dict[str, Any]) -> str:
+    """What a table is called."""
+    return str((config.get("table") or {}).get("label", "none"))
+
+
+def table_sha256(config: dict[str, Any]) -> str:
+    """A table's SHA-256, empty where it was not recorded."""
+    return str((config.get("table") or {}).get("sha256") or "")
+
+
+def table_identity(config: dict[str, Any]) -> str:
+    """A table's label with the start of its SHA-256, since two tables may share a label."""
+    digest = table_sha256(config)
+    return f"{table_label(config)} ({digest[:12]})" if digest else table_label(config)
+
+
+def optimum(config: dict[str, Any]) -> float | None:
+    """The lowest test error of the space's cells, where the run recorded it: `table.optimum.test_error`."""
+    recorded = (config.get("table") or {}).get("optimum")
+    return as_number(recorded.get("test_error")) if isinstance(recorded, dict) else None
+
+
+def as_number(value: object) -> float | None:
+    """A number from JSON, infinite where it is too large; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def differing(expected: dict[str, Any], got: dict[str, Any], prefix: str = "") -> Iterable[str]:
+    """Dotted names of the entries in which two nested settings differ.
+
+    One that only one of them has came with a later version. Runs of the same name then have it at its default, unless
+    a user gave two configurations one `--name`.
+    """
+    for key in expected.keys() & got.keys():
+        left, right = expected[key], got[key]
+        if isinstance(left, dict) and isinstance(right, dict):
+            yield from differing(left, right, f"{prefix}{key}.")
+        elif left != right:
+            yield f"{prefix}{key}"
+
+
+def _number(value: float) -> str:
+    return repr(float(value)) if np.isfinite(value) else ""

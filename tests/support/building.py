@@ -1,0 +1,82 @@
+"""Small optimizers for tests."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+
+from optimizers.base import Batch, Optimizer
+from optimizers.config import OptimizerConfig
+from optimizers.randomness import Randomness
+from optimizers.registry import Method, get_method
+from spaces.nb101.space import get_space
+from spaces.nb101.supernet import Supernet, SupernetConfig
+
+HARNESS_SECTIONS = ("data", "validation", "hessian", "network")
+
+SMALL = {"selection.samples": 6, "selection.finalists": 2, "controller.steps": 3}
+
+
+def configured(method: Method, **overrides: Any) -> OptimizerConfig:
+    """A method's preset scaled down, with further settings given as `section__field=value`; those of the harness are
+    left out."""
+    config = method.optimizer_class.config_class()
+    small = {key: value for key, value in SMALL.items() if hasattr(config, key.split(".")[0])}
+    for key, value in {**small, **all_settings(method, overrides)}.items():
+        section, name = key.split(".")
+        if section not in HARNESS_SECTIONS:
+            part = dataclasses.replace(getattr(config, section), **{name: value})
+            config = dataclasses.replace(config, **{section: part})
+    return config
+
+
+def configured_network(method: Method, channels: int, **overrides: Any) -> SupernetConfig:
+    """Three cells, as the method's preset and further settings want them, and wide enough for its partial channels."""
+    settings = {
+        key.removeprefix("network."): value
+        for key, value in all_settings(method, overrides).items()
+        if key.startswith("network.")
+    }
+    return SupernetConfig(**{"channels": max(channels, settings.get("partial_channels", 1)), "cells": 3, **settings})
+
+
+def all_settings(method: Method, overrides: dict[str, Any]) -> dict[str, Any]:
+    """By dotted key: the method's preset, then what is given as `section__field`."""
+    return {**method.settings, **{key.replace("__", "."): value for key, value in overrides.items()}}
+
+
+def small_optimizer(
+    name: str,
+    space: int = 1,
+    *,
+    seed: int = 0,
+    channels: int = 2,
+    image_channels: int = 1,
+    epochs: int = 10,
+    steps: int = 2,
+    dtype: torch.dtype = torch.float64,
+    device: str = "cpu",
+    kind: type[Supernet] = Supernet,
+    **overrides: Any,
+) -> Optimizer:
+    """A method on a three-cell supernet; settings are given as `section__field=value`."""
+    method = get_method(name)
+    supernet = kind(get_space(space), configured_network(method, channels, **overrides), image_channels)
+    return method.optimizer_class(
+        supernet,
+        configured(method, **overrides),
+        epochs=epochs,
+        steps=steps,
+        randomness=Randomness(seed),
+        device=device,
+        dtype=dtype,
+    )
+
+
+def random_batch(seed: int, size: int = 6, dtype: torch.dtype = torch.float64) -> Batch:
+    """Images of 8x8 pixels and labels."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(size, 1, 8, 8, generator=generator, dtype=torch.float64).to(dtype)
+    return Batch(images, torch.randint(10, (size,), generator=generator))
