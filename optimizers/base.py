@@ -38,8 +38,8 @@ from optimizers.companions.perturbation import Perturbation
 from optimizers.config import OptimizerConfig
 from optimizers.randomness import Randomness
 from optimizers.unrolled import unrolled_gradient
-from spaces.mixture import Mixture
 from spaces.nb101.cell import Cell
+from spaces.nb101.coefficients import Mixture
 from spaces.nb101.subnetwork import Architecture
 from spaces.nb101.supernet import FoldedWeights, Supernet, Weights
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from optimizers.base import Batch, Optimizer, Purpose, StepIndex, at_step
 from optimizers.config import OptimizerConfig
 from optimizers.registry import register
-from spaces.mixture import Mixture
+from spaces.nb101.coefficients import Mixture
 
 
 @dataclass(frozen=True)

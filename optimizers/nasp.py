@@ -17,7 +17,7 @@ import torch
 from optimizers.base import Batch, Optimizer, Purpose, StepIndex, StepResult
 from optimizers.config import OptimizerConfig
 from optimizers.registry import register
-from spaces.mixture import Mixture
+from spaces.nb101.coefficients import Mixture
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from optimizers.base import Batch, Optimizer, StepIndex, at_step
 from optimizers.config import OptimizerConfig
-from spaces.mixture import Mixture, discrete_mixture
+from spaces.nb101.coefficients import Mixture, discrete_mixture
 from spaces.nb101.subnetwork import Architecture, Subnetwork
 from spaces.nb101.supernet import FoldedWeights
 

@@ -1,86 +1,102 @@
-"""A mixture: the coefficients that a supernet actually multiplies.
+"""A mixture: the coefficients that a supernet actually multiplies, as rows on probability simplices.
 
 How alphas become a mixture (softmax, Gumbel, one-hot, perturbed) is the optimizer's business. To it a mixture is a
-tuple of tensors whose last dimension lies on the probability simplex; what the rows mean, only the space knows.
+tuple of tensors whose last dimension lies on a simplex, each described by a `Row`; what a row means inside a cell, only
+the space knows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from spaces.nb101.cell import OPERATIONS
-from spaces.nb101.space import ParentChoice, SearchSpace
+RowKind = Literal["operation", "parents", "output"]
+"""What a row chooses: the operation of a block or an edge, the inputs of a node, or what a cell's output is made of."""
 
 
-class Mixture(NamedTuple):
-    """Coefficients of one cell, or of all cells alike.
-
-    Where cells differ, every tensor has a first dimension of cells before the shape given here.
+@dataclass(frozen=True)
+class Row:
+    """One tensor of a mixture.
 
     Attributes:
-        operations: `[n, 3]`, a row for each choice block over maxpool, conv3x3, conv1x1.
-        output: `[n + 1]`, over the cell's input and the n blocks.
-        inputs: one vector for each choosing node `k`, `[k]`, over the cell's input and the blocks below it.
+        name: what it is called, such as `operations`.
+        kind: what its entries choose.
+        shape: its shape where cells of a kind share it; along the last dimension its entries lie on a simplex.
+        group: the kind of cell that it serves, such as `normal`.
     """
 
-    operations: Tensor
-    output: Tensor
-    inputs: tuple[Tensor, ...]
+    name: str
+    kind: RowKind
+    shape: tuple[int, ...]
+    group: str = "cell"
+
+
+Layout = tuple[Row, ...]
+"""The rows of a mixture, in the order of its tensors."""
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Coefficients of all cells of a kind alike, or of each cell.
+
+    Attributes:
+        layout: what the rows are.
+        rows: a tensor for each row, of its shape; where cells have coefficients of their own, with a first dimension of
+            the cells of its group.
+    """
+
+    layout: Layout
+    rows: tuple[Tensor, ...]
 
     @property
-    def rows(self) -> tuple[Tensor, ...]:
-        """The tensors in the space's order (`SearchSpace.row_shapes`)."""
-        return (self.operations, self.output, *self.inputs)
+    def per_cell(self) -> bool:
+        """Whether each cell has coefficients of its own."""
+        return self.rows[0].dim() > len(self.layout[0].shape)
 
-    @classmethod
-    def from_rows(cls, rows: Sequence[Tensor]) -> Mixture:
-        """The mixture with these tensors, in the space's order."""
-        return cls(rows[0], rows[1], tuple(rows[2:]))
+    def map(self, function: Callable[[Tensor], Tensor]) -> Mixture:
+        """The mixture with the function applied to each tensor."""
+        return Mixture(self.layout, tuple(function(row) for row in self.rows))
 
-    def of_cells(self, cells: int) -> list[Mixture]:
-        """The coefficients of each of so many cells.
+    def with_rows(self, rows: Sequence[Tensor]) -> Mixture:
+        """Other coefficients of the same layout."""
+        return Mixture(self.layout, tuple(rows))
+
+    def detach(self) -> Mixture:
+        """The same coefficients without their history."""
+        return self.map(Tensor.detach)
+
+    def of_cells(self, groups: Sequence[str]) -> list[tuple[Tensor, ...]]:
+        """For each cell the rows of its kind, in the order of the layout.
+
+        Args:
+            groups: the kind of each cell, as `Network.groups` has it.
 
         Raises:
             ValueError: these are the coefficients of another number of cells.
         """
-        if self.operations.dim() == 2:
-            return [self] * cells
-        if len(self.operations) != cells:
-            raise ValueError(f"expected coefficients of {cells} cells, got {len(self.operations)}")
-        return [Mixture.from_rows(rows) for rows in zip(*(row.unbind() for row in self.rows), strict=True)]
+        shared = {group: tuple(self.rows[index] for index in self.indices(group)) for group in dict.fromkeys(groups)}
+        if not self.per_cell:
+            return [shared[group] for group in groups]
+        for group, rows in shared.items():
+            if any(len(row) != groups.count(group) for row in rows):
+                raise ValueError(f"expected coefficients of {groups.count(group)} cells, got {len(rows[0])}")
+        cells = {group: iter(zip(*(row.unbind() for row in rows), strict=True)) for group, rows in shared.items()}
+        return [next(cells[group]) for group in groups]
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> Mixture:
-        """The mixture with the function applied to each tensor."""
-        return Mixture.from_rows([function(row) for row in self.rows])
+    def indices(self, group: str) -> list[int]:
+        """Which rows serve the cells of a kind."""
+        return [index for index, row in enumerate(self.layout) if row.group == group]
 
     def along(self, entries: Tensor) -> list[Tensor]:
         """Directions `[k, coefficients]`, all coefficients flattened and in order, as `[k, *shape]` of each tensor."""
         parts = torch.split(entries, [row.numel() for row in self.rows], dim=1)
         return [part.reshape(-1, *row.shape) for part, row in zip(parts, self.rows, strict=True)]
 
-    def detach(self) -> Mixture:
-        """The same coefficients without their history."""
-        return self.map(Tensor.detach)
 
-
-def discrete_mixture(
-    space: SearchSpace, parents: ParentChoice, ops: Sequence[str], dtype: torch.dtype = torch.float32
-) -> Mixture:
-    """The 0/1 coefficients of one architecture, loose ends allowed (SmoothDARTS `model_search.py`, discrete path).
-
-    A node's row is its column of the adjacency matrix; nothing is divided by the number of parents.
-
-    Args:
-        parents: parents of the nodes 1..n+1.
-        ops: operation of each of the n blocks.
-    """
-    adjacency = space.matrix(parents)
-    operations = np.zeros((space.blocks, len(OPERATIONS)))
-    operations[np.arange(space.blocks), [OPERATIONS.index(op) for op in ops]] = 1
-    columns = [adjacency[: space.blocks + 1, -1], *(adjacency[:node, node] for node in space.choosing_nodes)]
-    return Mixture.from_rows([torch.tensor(row, dtype=dtype) for row in (operations, *columns)])
+def groups_of(layout: Layout) -> list[str]:
+    """The kinds of cell that some rows serve, in the order of their first rows."""
+    return list(dict.fromkeys(row.group for row in layout))

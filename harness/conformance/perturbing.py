@@ -25,7 +25,7 @@ from harness.conformance.subject import (
 from harness.conformance.suite import NotJudged, Violation, promise
 from harness.conformance.watching import Calls, WatchedSupernet
 from optimizers.base import Batch, Optimizer, Purpose
-from spaces.mixture import Mixture
+from spaces.nb101.coefficients import Mixture
 from spaces.nb101.supernet import FoldedWeights
 
 TRIALS = 8

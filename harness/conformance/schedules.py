@@ -14,7 +14,7 @@ from harness.conformance.suite import Violation, promise
 from optimizers.base import Optimizer
 from optimizers.companions.perturbation import Perturbation
 from optimizers.config import PerturbationConfig, WeightConfig
-from spaces.mixture import Mixture
+from spaces.nb101.coefficients import Mixture
 
 
 @promise("it_runs_in_every_space")

@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from optimizers.randomness import Randomness
-from spaces.mixture import Mixture
+from spaces.nb101.coefficients import Mixture
 from spaces.nb101.supernet import FoldedWeights, Supernet, Weights
 
 

@@ -34,7 +34,7 @@ from torch import Tensor
 
 from harness.probes.hessian import spectrum
 from optimizers.base import Batch, Optimizer
-from spaces.mixture import Mixture, discrete_mixture
+from spaces.nb101.coefficients import Mixture, discrete_mixture
 from spaces.nb101.curvature import mixture_curvature
 
 FIELDS = ("projection_loss", "projection_accuracy", "mixture_distance", "mixture_spectral_norm", "entropy")

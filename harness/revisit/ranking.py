@@ -22,7 +22,7 @@ from harness.errors import UserError
 from harness.revisit.search import Measured, Revisited, Statistics, ValidationPass
 from harness.tables.query import CellMetrics, CellNotInTable
 from harness.tables.truths import Truths
-from spaces.mixture import discrete_mixture
+from spaces.nb101.coefficients import discrete_mixture
 from spaces.nb101.subnetwork import Architecture
 
 CHUNK = 10

@@ -24,7 +24,7 @@ from harness.search.loop import Search
 from harness.search.settings import recorded
 from harness.tables.query import Table
 from plots.runs.records import check_config, table_sha256
-from spaces.mixture import Mixture
+from spaces.nb101.coefficients import Mixture
 from spaces.nb101.supernet import FoldedWeights, Weights
 
 Statistics = Literal["stored", "batch"]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from harness.errors import UserError
 from harness.revisit.search import Measured, Revisited, ValidationPass
-from spaces.mixture import Mixture
+from spaces.nb101.coefficients import Mixture
 
 
 def check_suitable(then: Revisited) -> None:

@@ -39,7 +39,7 @@ from optimizers.base import Batch, Optimizer
 from optimizers.companions.early_stopping import Stop
 from optimizers.randomness import Randomness
 from optimizers.registry import Method
-from spaces.mixture import Mixture
+from spaces.nb101.coefficients import Mixture
 from spaces.nb101.fast.cpu import DirectSupernet
 from spaces.nb101.space import SearchSpace
 from spaces.nb101.supernet import Supernet

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from optimizers.config import PerturbationConfig
-from spaces.mixture import Mixture
+from spaces.nb101.coefficients import Mixture
 
 
 class Perturbation:

@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spaces.mixture import Mixture
 from spaces.nb101.cell import CONV1X1, CONV3X3, OPERATIONS
+from spaces.nb101.coefficients import Mixture
 from spaces.nb101.space import SearchSpace
 
 BATCHNORM_EPSILON = 1e-5

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spaces.mixture import Mixture
+from spaces.nb101.coefficients import Mixture
 from tests.support.building import small_optimizer
 
 

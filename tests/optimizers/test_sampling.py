@@ -14,7 +14,7 @@ from harness.search.settings import resolve
 from optimizers.base import Batch
 from optimizers.registry import get_method, list_methods
 from optimizers.sampling import SamplingOptimizer
-from spaces.mixture import Mixture
+from spaces.nb101.coefficients import Mixture
 from spaces.nb101.subnetwork import Architecture
 from tests.support.building import random_batch, small_optimizer
 

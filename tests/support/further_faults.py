@@ -12,8 +12,8 @@ from torch import Tensor
 from optimizers.base import Batch, Optimizer, Purpose, StepIndex, StepResult, at_step
 from optimizers.companions.perturbation import clip_to_simplex
 from optimizers.config import OptimizerConfig
-from spaces.mixture import Mixture
 from spaces.nb101.cell import Cell
+from spaces.nb101.coefficients import Mixture
 from tests.support.planted_faults import FAULTS, SIMPLEX, OwnWeightStep, WithNoise, planted
 
 __all__ = ["FAULTS"]

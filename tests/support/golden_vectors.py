@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from spaces.mixture import Mixture
+from spaces.nb101.coefficients import Mixture
 from spaces.nb101.space import SearchSpace
 from spaces.nb101.supernet import Weights
 

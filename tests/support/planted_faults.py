@@ -15,8 +15,8 @@ from torch import Tensor
 
 from optimizers.base import Batch, Optimizer, Purpose, StepIndex, StepResult, at_step
 from optimizers.companions.perturbation import Perturbation, clip_to_simplex
-from spaces.mixture import Mixture
 from spaces.nb101.cell import Cell
+from spaces.nb101.coefficients import Mixture
 from spaces.nb101.supernet import FoldedWeights
 
 

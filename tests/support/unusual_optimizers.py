@@ -10,8 +10,8 @@ from torch import Tensor
 
 from optimizers.base import Batch, Optimizer, Purpose, StepIndex, StepResult, at_step
 from optimizers.companions.perturbation import clip_to_simplex
-from spaces.mixture import Mixture
 from spaces.nb101.cell import Cell
+from spaces.nb101.coefficients import Mixture
 
 
 class SampledPerCell(Optimizer):

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spaces.mixture import Mixture
+from spaces.nb101.coefficients import Mixture
 from spaces.nb101.supernet import (
     BATCHNORM_EPSILON,
     CONVOLUTIONS,

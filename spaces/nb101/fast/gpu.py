@@ -17,7 +17,7 @@ import torch.nn.functional as F
 import triton
 from torch import Tensor
 
-from spaces.mixture import Mixture
+from spaces.nb101.coefficients import Mixture
 from spaces.nb101.fast import kernels
 from spaces.nb101.supernet import (
     BATCHNORM_EPSILON,

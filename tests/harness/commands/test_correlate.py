@@ -16,7 +16,7 @@ from harness.revisit import ranking
 from harness.revisit.ranking import draw_cells, measure
 from harness.revisit.search import Revisited, ValidationPass, revisit
 from harness.tables.truths import Truths
-from spaces.mixture import discrete_mixture
+from spaces.nb101.coefficients import discrete_mixture
 from spaces.nb101.subnetwork import Subnetwork
 from tests.harness.commands.test_landscape import copied
 from tests.support.kept_runs import Killed, kept_run, killed_at_call

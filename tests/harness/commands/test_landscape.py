@@ -16,7 +16,7 @@ from harness.errors import UserError, run_command
 from harness.records.run_folder import LANDSCAPE, RunFolder
 from harness.revisit.search import revisit
 from harness.revisit.surface import Surface, check_suitable, coordinates
-from spaces.mixture import Mixture
+from spaces.nb101.coefficients import Mixture
 from tests.support.kept_runs import EPOCHS, Killed, kept_run, killed_at_call
 
 POINTS, RADIUS = 5, 1.5

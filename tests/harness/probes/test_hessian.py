@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from harness.probes.hessian import exact_hessian, loss_hessian, spectrum
 from optimizers.base import Batch, Optimizer
 from optimizers.registry import list_methods
-from spaces.mixture import Mixture
+from spaces.nb101.coefficients import Mixture
 from tests.support.building import random_batch, small_optimizer
 from tests.support.golden_vectors import Arrays, below, golden_arrays, published_rows, published_weights, relative_error
 

@@ -20,7 +20,7 @@ from harness.records.run_folder import Line, RunFolder
 from harness.search.loop import Search, Task
 from harness.search.settings import resolve
 from optimizers.registry import get_method
-from spaces.mixture import Mixture
+from spaces.nb101.coefficients import Mixture
 from spaces.nb101.space import get_space
 from tests.harness.search.test_loop import STOPPING, small_search, without_seconds
 from tests.support.building import random_batch, small_optimizer

@@ -12,7 +12,7 @@ from harness.errors import UserError
 from harness.records.run_folder import RunFolder, RunFolderError, write_atomically
 from harness.revisit.search import ValidationPass, checkpoints, revisit
 from harness.search import loop as search_module
-from spaces.mixture import Mixture
+from spaces.nb101.coefficients import Mixture
 from tests.support.kept_runs import EPOCHS, Killed, kept_run, kept_search, without_seconds
 
 

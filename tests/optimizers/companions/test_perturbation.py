@@ -11,7 +11,7 @@ from hypothesis import given
 
 from optimizers.companions.perturbation import Perturbation, clip_to_simplex
 from optimizers.config import PerturbationConfig
-from spaces.mixture import Mixture
+from spaces.nb101.coefficients import Mixture
 from spaces.nb101.space import get_space
 from spaces.nb101.supernet import Supernet, SupernetConfig
 from tests.support.building import random_batch, small_optimizer

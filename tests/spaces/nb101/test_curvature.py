@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spaces.mixture import Mixture
+from spaces.nb101.coefficients import Mixture
 from spaces.nb101.curvature import mixture_curvature
 from spaces.nb101.space import get_space
 from spaces.nb101.supernet import Supernet, SupernetConfig, Weights

@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from spaces.mixture import discrete_mixture
 from spaces.nb101.cell import CONV3X3, MAXPOOL3X3
+from spaces.nb101.coefficients import discrete_mixture
 from spaces.nb101.space import get_space
 from spaces.nb101.subnetwork import Architecture, Subnetwork
 from spaces.nb101.supernet import FoldedWeights, Supernet, SupernetConfig

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from spaces.mixture import Mixture, discrete_mixture
+from spaces.nb101.coefficients import Mixture, discrete_mixture
 from spaces.nb101.space import SPACES, get_space
 from spaces.nb101.supernet import Supernet, SupernetConfig
 from tests.support.golden_vectors import (

@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from spaces.mixture import Mixture
+from spaces.nb101.coefficients import Mixture
 from spaces.nb101.fast.cpu import DirectSupernet
 from spaces.nb101.space import get_space
 from spaces.nb101.supernet import Supernet, SupernetConfig
@@ -69,7 +69,7 @@ def test_an_attack_works_in_a_fork_of_a_process_that_made_one() -> None:
     script = """
 import os, signal, torch
 from spaces.nb101.fast.cpu import DirectSupernet
-from spaces.mixture import Mixture
+from spaces.nb101.coefficients import Mixture
 from spaces.nb101.space import get_space
 from spaces.nb101.supernet import SupernetConfig
 torch.set_num_threads(2)

@@ -1,0 +1,409 @@
+"""The contract of a search space: what methods, searches and judges may ask of it, whatever its cells look like.
+
+A `Space` says which rows a mixture has, which architecture a mixture stands for, and builds the `Network` that a
+search trains. An `Architecture` is one point of the space: hashable, with a key that equal architectures share, JSON
+both ways and a drawing. A `Network` is a function of weights, mixture and inputs; it owns no architecture parameters
+and applies no softmax.
+
+What a network can do beyond the plain pass is declared in its `Abilities` and asked for there. Nobody guesses it from a
+class or a device.
+"""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from spaces.mixture import Layout, Mixture
+
+Outputs: TypeAlias = Any
+"""What a network gives for a batch. Only the task (`optimizers.task`) knows what it holds: logits `[batch, classes]` of
+images; a network with a state of its own, such as a recurrent one, gives that beside its outputs."""
+
+Loss: TypeAlias = Callable[[Outputs, Tensor], Tensor]
+"""The mean loss of a batch, 0-dimensional, from a network's outputs and the targets."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What training moves.
+
+    Attributes:
+        parameters: name -> tensor; the leaves that the weight step trains.
+        buffers: name -> what passes in training mode move: running mean and variance of each batch norm.
+    """
+
+    parameters: dict[str, Tensor]
+    buffers: dict[str, Tensor]
+
+    def frozen(self) -> Weights:
+        """The same memory without gradients: passes for alphas do not compute those of the weights."""
+        return Weights({name: tensor.detach() for name, tensor in self.parameters.items()}, self.buffers)
+
+    def with_own_buffers(self) -> Weights:
+        """The same parameters, and a copy of the buffers that a pass may move."""
+        return Weights(self.parameters, {name: tensor.clone() for name, tensor in self.buffers.items()})
+
+    def to(self, device: torch.device) -> Weights:
+        """Fresh leaves with these values on a device."""
+        parameters = {name: tensor.detach().to(device).requires_grad_() for name, tensor in self.parameters.items()}
+        return Weights(parameters, {name: tensor.to(device) for name, tensor in self.buffers.items()})
+
+
+@dataclass(frozen=True)
+class Pass:
+    """How a forward pass is made.
+
+    Attributes:
+        training: normalise by the batch's statistics rather than the stored ones.
+        update_statistics: in training, move the stored statistics towards the batch's.
+        skip_zeros: do not evaluate operations whose coefficient is exactly zero. The outputs stay the same; skipped
+            operations keep their statistics, and neither their weights nor their coefficients get a gradient.
+        path_factors: `[cells, paths, batch]`, what the output of each path of each cell is multiplied with, example by
+            example (scheduled drop-path); None for ones.
+        twice_differentiable: whether second derivatives will be asked for, which a faster network may not have.
+    """
+
+    training: bool = False
+    update_statistics: bool = True
+    skip_zeros: bool = False
+    path_factors: Tensor | None = None
+    twice_differentiable: bool = False
+
+
+EVALUATION = Pass()
+"""A pass at stored statistics."""
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What a network offers beyond the plain pass.
+
+    Attributes:
+        recorded_steps: whether a pass does the same operations on the same memory whatever the numbers, so that a step
+            can be recorded in a CUDA graph.
+        curvature_of: names of the losses (`optimizers.task.Task.loss_name`) whose exact second derivatives by the
+            mixture `Network.curvature` gives.
+    """
+
+    recorded_steps: bool = False
+    curvature_of: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class MixtureCurvature:
+    """A loss as a function of a mixture, to second order.
+
+    Attributes:
+        loss: 0-dimensional.
+        gradient: one tensor for each of the mixture's, of its shape.
+        hessian: `[k, k]`, float64: second derivatives along pairs of the k directions.
+    """
+
+    loss: Tensor
+    gradient: list[Tensor]
+    hessian: Tensor
+
+
+@dataclass(frozen=True)
+class Graph:
+    """An architecture's cell as a drawing: nodes in an order in which every edge points forwards.
+
+    Attributes:
+        nodes: a label each; empty for a node without an operation of its own.
+        edges: (from, to, label); the label is empty where the operation is in the node.
+        title: what kind of cell this is, such as `normal`; empty where there is one kind only.
+    """
+
+    nodes: tuple[str, ...]
+    edges: tuple[tuple[int, int, str], ...]
+    title: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The graph as an epoch line records it."""
+        return {"title": self.title, "nodes": list(self.nodes), "edges": [list(edge) for edge in self.edges]}
+
+
+class Architecture(ABC):
+    """One point of a space. Subclasses are immutable, hashable and equal where all choices are equal."""
+
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """A text that architectures share exactly if they are the same function of their own weights."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """All choices, as `Space.read` takes them back."""
+
+    @abstractmethod
+    def graphs(self) -> tuple[Graph, ...]:
+        """A drawing of each kind of cell."""
+
+    @abstractmethod
+    def operations(self) -> tuple[str, ...]:
+        """The labels of the operations that count, one for each use."""
+
+    def record(self) -> dict[str, Any]:
+        """The entries of an epoch line that say which architecture this is: `cell`, its key, and what draws it."""
+        return {
+            "cell": self.key,
+            "architecture": self.to_json(),
+            "graphs": [graph.to_json() for graph in self.graphs()],
+        }
+
+    def computed(self) -> Architecture:
+        """An architecture that is the same function of a supernet's weights, alike for all of which that is true.
+
+        Architectures with equal keys may differ here, since each place of a supernet has weights of its own.
+        """
+        return self
+
+
+@dataclass(frozen=True)
+class InputShape:
+    """What a network reads and how many outputs it has.
+
+    Attributes:
+        channels: channels of the images, or 0 where inputs have none.
+        outputs: number of classes, or of symbols.
+    """
+
+    channels: int
+    outputs: int
+
+
+@dataclass(frozen=True)
+class NodeChoices:
+    """What a controller decides at one node of a cell.
+
+    Attributes:
+        parents: how many of the earlier nodes feed it; 0 where there is no choice.
+        operations: number of candidates of each of its operations.
+    """
+
+    parents: int
+    operations: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CellChoices:
+    """What a controller decides in one kind of cell, node by node.
+
+    Attributes:
+        inputs: nodes that are there before the first decision.
+        nodes: the nodes that follow.
+    """
+
+    inputs: int
+    nodes: tuple[NodeChoices, ...]
+
+
+ConfigType = TypeVar("ConfigType")
+
+
+@dataclass(frozen=True)
+class NetworkConfig(ABC):
+    """Size and quirks of a network: the section `network` of a search's settings. Each space has its own subclass."""
+
+    @property
+    @abstractmethod
+    def scale(self) -> str:
+        """The size in words, for lines and figures, such as `16 channels, 9 cells`."""
+
+
+class Network(ABC):
+    """A weight-sharing supernet: a function of weights, mixture and inputs.
+
+    Attributes:
+        space: the space whose architectures it holds.
+        groups: the kind of each cell in the order of the data, as rows name it; the cells are counted by it.
+        paths: places in each cell whose output drop-path multiplies.
+        abilities: what there is beyond the plain pass.
+    """
+
+    space: Space[Any]
+    groups: tuple[str, ...]
+    paths: int
+    abilities: ClassVar[Abilities] = Abilities()
+
+    @abstractmethod
+    def initial_weights(self, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Weights:
+        """Fresh weights on the CPU, drawn with the generator alone."""
+
+    @abstractmethod
+    def after_stem(self, weights: Any, mixture: Mixture, stem: Any, how: Pass = EVALUATION) -> Outputs:
+        """Outputs from what `stem` gave at the same weights.
+
+        Args:
+            weights: `Weights`, or for evaluation what `fold` gave.
+            mixture: coefficients for all cells of a kind, or with a first dimension of cells.
+            stem: what no coefficient can change.
+            how: the way of the pass.
+        """
+
+    def stem(self, weights: Any, inputs: Tensor, how: Pass = EVALUATION) -> Any:
+        """What no coefficient can change of a batch; the inputs themselves unless a network knows more."""
+        return inputs
+
+    def __call__(self, weights: Any, mixture: Mixture, inputs: Tensor, how: Pass = EVALUATION) -> Outputs:
+        """Outputs for a batch."""
+        return self.after_stem(weights, mixture, self.stem(weights, inputs, how), how)
+
+    def fold(self, weights: Weights) -> Any:
+        """Weights for evaluation at stored statistics, in whatever form is fastest; no gradient reaches them."""
+        return weights.frozen()
+
+    def of_architecture(self, weights: Any, architecture: Architecture, stem: Any) -> Outputs:
+        """Outputs of one architecture at folded weights, from what `stem` gave there, batch norm as stored."""
+        dtype = next(tensor.dtype for tensor in _tensors(weights))
+        device = next(tensor.device for tensor in _tensors(weights))
+        mixture = self.space.mixture_of(architecture, dtype).map(lambda row: row.to(device))
+        return self.after_stem(weights, mixture, stem, Pass(skip_zeros=True))
+
+    def loss_of_mixture(self, weights: Any, inputs: Tensor, targets: Tensor, loss: Loss) -> Callable[[Mixture], Tensor]:
+        """The mean loss of a batch as a function of the mixture alone, at stored statistics.
+
+        Every operation is evaluated. What no coefficient can change is computed once.
+
+        Args:
+            weights: what `fold` gave.
+            inputs: the batch.
+            targets: what it should give.
+            loss: of outputs and targets.
+        """
+        with torch.no_grad():
+            stem = self.stem(weights, inputs)
+        return lambda mixture: loss(self.after_stem(weights, mixture, stem), targets)
+
+    def curvature(
+        self, weights: Weights, mixture: Mixture, inputs: Tensor, targets: Tensor, directions: Sequence[Tensor]
+    ) -> MixtureCurvature:
+        """Second derivatives of a loss that `abilities.curvature_of` names, training mode; stored statistics stay.
+
+        Args:
+            weights: where to take it.
+            mixture: coefficients.
+            inputs: the batch.
+            targets: what it should give.
+            directions: one tensor `[k, *shape]` for each of the mixture's, of its shape.
+        """
+        raise NotImplementedError(f"{type(self).__name__} declares no curvature (`abilities.curvature_of`)")
+
+    def faster(self, device: torch.device) -> Network | None:
+        """A network that computes the same up to rounding in less time on this device, or None if there is none.
+
+        Raises:
+            FasterNetworkUnavailable: there is one, but something that it needs is missing.
+        """
+        return None
+
+    def cells_of(self, group: str) -> int:
+        """How many cells are of this kind."""
+        return self.groups.count(group)
+
+
+class FasterNetworkUnavailable(RuntimeError):
+    """What a faster network needs is not installed; the message is one line that says what."""
+
+
+class Space(ABC, Generic[ConfigType]):
+    """A set of architectures that a mixture relaxes.
+
+    Attributes:
+        name: what `--space` takes, such as `nb101_1`.
+        label: how run folders, lines and figures call it: the name, or the number of a space that has one.
+        summary: one line with the source, for `--space list`.
+        layout: the rows of a mixture, in order.
+        config_class: settings of its network.
+        parameter_free: labels of the operations without weights.
+    """
+
+    name: str
+    label: int | str
+    summary: str
+    layout: Layout
+    config_class: type[ConfigType]
+    parameter_free: frozenset[str] = frozenset()
+
+    @property
+    def row_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shape of each row's tensor; every last dimension is a probability simplex."""
+        return tuple(row.shape for row in self.layout)
+
+    @abstractmethod
+    def derive(self, rows: Sequence[npt.ArrayLike]) -> Architecture:
+        """The architecture that a mixture stands for.
+
+        Args:
+            rows: arrays of the shapes `row_shapes`.
+
+        Raises:
+            ValueError: other shapes.
+        """
+
+    @abstractmethod
+    def one_hot(self, architecture: Architecture) -> list[npt.NDArray[np.float64]]:
+        """The 0/1 coefficients at which a network computes this architecture, in the order of `layout`."""
+
+    @abstractmethod
+    def sample(self, generator: random.Random) -> Architecture:
+        """An architecture drawn uniformly over the choices of the space."""
+
+    @abstractmethod
+    def read(self, content: Mapping[str, Any]) -> Architecture:
+        """The architecture whose `to_json` this is.
+
+        Raises:
+            ValueError: it is none of this space.
+        """
+
+    @abstractmethod
+    def network(self, config: ConfigType, shape: InputShape) -> Network:
+        """The plain supernet of this space.
+
+        Raises:
+            ValueError: the settings do not go together.
+        """
+
+    def choices(self) -> tuple[CellChoices, ...]:
+        """What a controller decides, cell by cell (ENAS).
+
+        Raises:
+            NotImplementedError: the space says no such thing, and a controller cannot search it.
+        """
+        raise NotImplementedError(f"{self.name}: offers a controller no choices")
+
+    def decided(self, choices: Sequence[Sequence[tuple[tuple[int, ...], tuple[int, ...]]]]) -> Architecture:
+        """The architecture of a controller's decisions.
+
+        Args:
+            choices: for each cell of `choices`, for each of its nodes, the parents and the operations by number.
+        """
+        raise NotImplementedError(f"{self.name}: offers a controller no choices")
+
+    def enumerate(self) -> list[Architecture]:
+        """Every architecture that a search can return, one for each key, in a fixed order.
+
+        Raises:
+            NotImplementedError: they are too many to list.
+        """
+        raise NotImplementedError(f"{self.name}: too large to enumerate")
+
+    def mixture_of(self, architecture: Architecture, dtype: torch.dtype = torch.float32) -> Mixture:
+        """`one_hot` as a mixture on the CPU."""
+        rows = [torch.tensor(row, dtype=dtype) for row in self.one_hot(architecture)]
+        return Mixture(self.layout, tuple(rows))
+
+
+def _tensors(weights: Any) -> Sequence[Tensor]:
+    """The tensors of weights that `fold` gave without a form of its own."""
+    return list(weights.parameters.values())
