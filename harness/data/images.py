@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from harness.data.datasets import ImageArrays
+from harness.data.arrays import ImageArrays
 from harness.errors import UserError
 
 
