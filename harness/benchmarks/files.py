@@ -126,7 +126,7 @@ class _BenchmarkFile:
         if source is None:
             raise UserError(f"{self.path}: expected [images] source, the name of a data set")
         dataset = self._dataset("source", source)
-        if dataset.is_a_kind and folder is None:
+        if dataset.is_layout and folder is None:
             raise UserError(f"{self.path}: expected [images] path, the folder that {source} reads: {dataset.summary}")
         return ImageSource(
             dataset,

@@ -62,7 +62,7 @@ class DataSet:
         classes: how many there are; None for one more than the largest label.
         padding: black pixels on each side before the random crop; 0 crops nothing.
         flip: whether images are mirrored at random, left to right.
-        is_a_kind: whether it reads folders of a layout, wherever they lie, rather than certain files. Its folder must
+        is_layout: whether it reads folders of a layout, wherever they lie, rather than certain files. Its folder must
             be named, and stands in what records call the images.
     """
 
@@ -75,7 +75,7 @@ class DataSet:
     classes: int | None = None
     padding: int = 0
     flip: bool = False
-    is_a_kind: bool = False
+    is_layout: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class ImageSource:
         folder = self.folder if self.folder is not None else data_folder()
         arrays = self.dataset.load(folder)
         classes = self._checked(arrays)
-        name = f"{self.dataset.name}:{folder.resolve().name}" if self.dataset.is_a_kind else self.dataset.name
+        name = f"{self.dataset.name}:{folder.resolve().name}" if self.dataset.is_layout else self.dataset.name
         mean, std = self._normalisation(arrays)
         return ImageArrays(**arrays._asdict(), classes=classes, name=name, mean=mean, std=std)
 
@@ -119,10 +119,10 @@ class ImageSource:
         """
         if self.like is not None:
             return self.like
-        if not self.dataset.is_a_kind or self.folder is None or not self.folder.is_dir():
+        if not self.dataset.is_layout or self.folder is None or not self.folder.is_dir():
             return self.dataset
         entries = sorted(path.name for path in self.folder.iterdir() if not path.name.startswith("."))
-        known = {dataset.name: dataset for dataset in list_datasets() if not dataset.is_a_kind}
+        known = {dataset.name: dataset for dataset in list_datasets() if not dataset.is_layout}
         beginnings = [re.split(r"[-_.]", name.lower())[0] for name in (*entries, self.folder.resolve().name)]
         return next((known[name] for name in beginnings if name in known), self.dataset)
 
@@ -177,7 +177,7 @@ def register_dataset(
     classes: int | None = None,
     padding: int = 0,
     flip: bool = False,
-    is_a_kind: bool = False,
+    is_layout: bool = False,
 ) -> Callable[[Loader], Loader]:
     """Decorator of the function that reads a data set; the arguments are `DataSet`'s attributes.
 
@@ -205,7 +205,7 @@ def register_dataset(
             classes,
             padding,
             flip,
-            is_a_kind,
+            is_layout,
         )
         return load
 
@@ -259,7 +259,7 @@ def prepare_dataset(name: str, folder: Path) -> str:
     if dataset.download is not None:
         dataset.download(folder)
         return f"{folder}: {dataset.summary}"
-    if dataset.is_a_kind:
+    if dataset.is_layout:
         raise UserError(
             f"{name}: nothing to download; it reads {dataset.summary}. A benchmark file names it under [images] path"
         )

@@ -21,7 +21,7 @@ _LAYOUT = "expected train/CLASS/IMAGE and test/CLASS/IMAGE, images as .png, .jpg
     "any folder of train/CLASS/IMAGE and test/CLASS/IMAGE, PNG or JPEG",
     padding=4,
     flip=True,
-    is_a_kind=True,
+    is_layout=True,
 )
 def read_class_folders(folder: Path) -> LabelledImages:
     """A data set as folders of images, one for each class, below `train` and `test` (or `val`, where no `test` is).

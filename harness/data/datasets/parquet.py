@@ -19,7 +19,7 @@ _ROWS_AT_ONCE = 1000
     "any folder of *train*.parquet and *test*.parquet, the Hugging Face layout; needs the extra `parquet`",
     padding=4,
     flip=True,
-    is_a_kind=True,
+    is_layout=True,
 )
 def read_parquet(folder: Path) -> LabelledImages:
     """A data set in the Hugging Face layout: `*train*.parquet` and `*test*.parquet`, shards in the order of names.

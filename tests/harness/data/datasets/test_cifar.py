@@ -20,6 +20,7 @@ from harness.data.datasets.cifar100 import download_cifar100, read_cifar100
 from harness.data.registry import ImageSource, get_dataset
 from harness.errors import UserError
 from tests.harness.data.conftest import FileServer
+from tests.support.first_batches import first_batches
 from tests.support.image_files import md5
 
 BATCH = 4
@@ -135,6 +136,18 @@ def test_the_constants_of_cifar10_are_the_published_searches() -> None:
     assert CIFAR10_MEAN == (0.49139968, 0.48215827, 0.44653124)
     assert CIFAR10_STD == (0.24703233, 0.24348505, 0.26158768)
     assert ImageSource(get_dataset("cifar10")).settings() == {"data.padding": 4, "data.flip": True}
+
+
+@pytest.mark.parametrize("cifar", ["cifar10"], indirect=True)
+def test_a_search_on_nb101_sees_what_it_saw_before_data_sets_were_registered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cifar: SmallCifar
+) -> None:
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path))
+    cifar.write(tmp_path)
+    assert first_batches("nb101") == [
+        "64bd4625a68cf2c045a043ac3e3b4b83f0cbeac9170508eb7fa9aeb5305b8e18",
+        "27dfdd0d2ea9a7f3c5c330f568432323badacba4d4ef807edeee6ef745c2d977",
+    ]
 
 
 def test_missing_files_name_file_command_and_digits(tmp_path: Path, cifar: SmallCifar) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from harness.data.arrays import mean_and_std
 from harness.data.datasets.digits import digits_indices, load_digits
+from tests.support.first_batches import first_batches
 
 
 def digest(array: NDArray[Any]) -> str:
@@ -58,3 +59,10 @@ def test_digits_are_normalised_by_the_training_split_alone() -> None:
 def test_the_constants_of_digits_are_those_of_the_training_split_to_the_last_bit() -> None:
     digits = load_digits()
     assert (digits.mean, digits.std) == mean_and_std(digits.train_images[:600])
+
+
+def test_a_search_on_digits_sees_what_it_saw_before_data_sets_were_registered() -> None:
+    assert first_batches("digits") == [
+        "f86795f813f11dc3b0481b3f21703f10da8ea0aef9fecbea43e48b9ce42ecbb6",
+        "7e715c4112d0490cfed70343ef81aee60b3c1493965e91a77c2a3bd0eadb94dd",
+    ]
