@@ -128,4 +128,9 @@ class Benchmark:
                 f"{self.summary}: unknown key in [judge.recipe]: {', '.join(unknown)}; "
                 f"known: {', '.join(sorted(known))}"
             )
+        for key, value in self.recipe.items():
+            if not isinstance(value, int | float):
+                raise UserError(
+                    f"{self.summary}: expected [judge.recipe] {key} to be a number, true or false, got {value!r}"
+                )
         return recipe_class(**self.recipe)

@@ -57,8 +57,8 @@ class DataSet:
         summary: what it holds, in one line.
         load: reads its files below a folder; raises `UserError` where one is missing or damaged.
         download: puts its files below a folder, doing nothing where they are; None if there is nothing to download.
-        mean: per channel, as a fraction of 255; None for that of the training images.
-        std: standard deviation per channel, as a fraction of 255; None for that of the training images.
+        mean: per channel, as a fraction of 255; None to measure it on the training images.
+        std: standard deviation per channel, as a fraction of 255; None to measure it on the training images.
         classes: how many there are; None for one more than the largest label.
         padding: black pixels on each side before the random crop; 0 crops nothing.
         flip: whether images are mirrored at random, left to right.
@@ -115,14 +115,19 @@ class ImageSource:
         """The data set whose normalisation and augmentation hold.
 
         It is `like` where that is given. A folder of a general layout says by its name, or by that of its files, which
-        data set it is a copy of: `cifar10_train.parquet` is CIFAR-10. Everything else is described by itself.
+        built-in data set it is a copy of: `cifar10_train.parquet` is CIFAR-10. Everything else is described by itself.
         """
         if self.like is not None:
             return self.like
         if not self.dataset.is_layout or self.folder is None or not self.folder.is_dir():
             return self.dataset
         entries = sorted(path.name for path in self.folder.iterdir() if not path.name.startswith("."))
-        known = {dataset.name: dataset for dataset in list_datasets() if not dataset.is_layout}
+        # Of built-in data sets only: what else was imported must not change how a folder is read.
+        known = {
+            dataset.name: dataset
+            for dataset in list_datasets()
+            if dataset.load.__module__ in BUILT_IN_MODULES and not dataset.is_layout
+        }
         beginnings = [re.split(r"[-_.]", name.lower())[0] for name in (*entries, self.folder.resolve().name)]
         return next((known[name] for name in beginnings if name in known), self.dataset)
 

@@ -33,7 +33,7 @@ def digits_indices() -> DigitsIndices:
 
 
 def load_digits() -> ImageArrays:
-    """The digits as a search takes them: those of `read_digits`, with their normalisation."""
+    """The digits as a search takes them: what `read_digits` reads, with its normalisation."""
     return ImageSource(get_dataset("digits")).images()
 
 

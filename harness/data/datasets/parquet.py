@@ -103,9 +103,9 @@ def _find_columns(path: Path, schema: Any) -> tuple[str, str]:
     integers = [field.name for field in schema if types.is_integer(field.type)]
     labels = ["label"] if "label" in integers else integers
     if len(images) != 1 or len(labels) != 1:
-        found = ", ".join(f"{field.name}: {field.type}" for field in schema) or "none"
+        columns = ", ".join(f"{field.name}: {field.type}" for field in schema) or "none"
         raise UserError(
             f"{path}: expected one column `img` or `image`, a struct with binary `bytes`, and an integer column "
-            f"`label` or only one integer column; got {found}"
+            f"`label` or only one integer column; got {columns}"
         )
     return images[0], labels[0]

@@ -168,7 +168,11 @@ def test_the_judge_of_a_search_is_the_spaces_the_benchmarks_or_the_one_asked_for
         ("none", "trial", Labelled(1), recipe),
         ("table", "trial", Labelled(1), "others"),
     ]
-    bench_file.write_text(bench_file.read_text().replace("epochs = 3", "epoch = 3"))
+    content = bench_file.read_text()
+    bench_file.write_text(content.replace("epochs = 3", 'epochs = "3"'))
+    with pytest.raises(UserError, match=r"expected \[judge\.recipe\] epochs to be a number, true or false, got '3'"):
+        get_benchmark(str(bench_file)).judge(Labelled(1))
+    bench_file.write_text(content.replace("epochs = 3", "epoch = 3"))
     with pytest.raises(UserError, match=r"trial\.toml: unknown key in \[judge\.recipe\]: epoch; known: epochs"):
         get_benchmark(str(bench_file)).judge(Labelled(1))
 

@@ -197,6 +197,13 @@ def test_a_data_set_of_one_file_outside_the_package_is_searched_on(
     assert (arrays.classes, arrays.train_images.shape[1:]) == (7, (2, 9, 9))
 
 
+def test_what_else_is_imported_does_not_change_how_a_folder_is_read(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    source = ImageSource(get_dataset("folder"), tmp_path)
+    register_dataset("train", "a name that folders have")(lambda folder: small())
+    assert source.described_by().name == "folder"
+
+
 def test_preparing_says_where_there_is_nothing_to_download(tmp_path: Path) -> None:
     assert prepare_dataset("digits", tmp_path).startswith("digits: nothing to download, scikit-learn's digits")
     with pytest.raises(UserError, match=r"parquet: nothing to download; .*\[images\] path"):
