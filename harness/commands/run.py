@@ -183,7 +183,7 @@ def _print_lists(optimizers: bool, benches: bool) -> None:
 
         for bench in BENCHMARKS:
             print(f"{bench.name:14}{bench.summary}")
-        print(f"{'FILE.toml':14}any other; the docstring of harness/benchmarks.py shows one")
+        print(f"{'FILE.toml':14}any other; the docstring of harness/benchmarks/files.py shows one")
 
 
 def _parser() -> argparse.ArgumentParser:

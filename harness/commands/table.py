@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _table(options: argparse.Namespace) -> Table:
     if options.table is not None:
-        from harness.commands.prepare import open_table
+        from harness.tables.open import open_table
 
         return open_table(options.table)
     from harness.benchmarks.registry import get_benchmark

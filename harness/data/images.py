@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from harness.data.datasets import ImageArrays
+from harness.data.arrays import ImageArrays
 from harness.errors import UserError
 
 
@@ -28,8 +28,8 @@ class Augmentation:
     """How the images of a search are varied.
 
     Attributes:
-        padding: black pixels added on each side before the random crop; 0 crops nothing. CIFAR-10 takes 4, digits 1.
-        flip: whether each image is mirrored left to right with probability 1/2. CIFAR-10 yes, digits no.
+        padding: black pixels added on each side before the random crop; 0 crops nothing. A data set names its own.
+        flip: whether each image is mirrored left to right with probability 1/2. A data set says whether it makes sense.
         cutout: side of the square set to the mean, 0 for none; the published code offers 16. An odd side counts as the
             even one below, as in the published code.
     """
@@ -54,7 +54,7 @@ class EpochDraws:
         augmentation: what the draws are for.
         permutation: which image comes k-th, int64 [count].
         dy: the crop's first row in the padded image, int64 [count], 0 to 2 * padding.
-        dx: the crop's first column, likewise.
+        dx: the crop's first column, int64 [count], 0 to 2 * padding.
         flip: whether the image is mirrored, bool [count].
         cutout: centre of the square, row then column, as fractions of the image's height and width,
             float64 [count, 2], in [0, 1).
@@ -148,7 +148,7 @@ class Split:
             images: uint8 [n, channels, height, width].
             labels: int64 [n].
             mean: per channel, as a fraction of 255.
-            std: likewise.
+            std: standard deviation per channel, as a fraction of 255.
             dtype: of the batches.
         """
         channels = images.shape[1]
@@ -287,7 +287,9 @@ def _flip(images: Tensor, flip: Tensor) -> Tensor:
 
 
 def _cut_out(images: Tensor, side: int, centres: Tensor) -> None:
-    """Set rows [y - side // 2, y + side // 2) by columns likewise to 0, in place; what lies outside is ignored.
+    """Set a square about a centre (y, x) to 0, in place; what of it lies outside the image is ignored.
+
+    Its rows are [y - side // 2, y + side // 2), its columns [x - side // 2, x + side // 2).
 
     Multiplies by a mask, as the published code does, which is also the fastest way on a CPU.
 

@@ -17,7 +17,7 @@ from harness.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.data.datasets import ImageArrays
+    from harness.data.arrays import ImageArrays
     from harness.tabulation.networks import CellNetworks
     from spaces.nb101.cell import Cell
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-import harness.commands.prepare
-from harness.commands.prepare import OFFICIAL_URL, main, open_table
+import harness.tables.open
+from harness.commands.prepare import main
+from harness.data import registry
 from harness.data.folder import data_folder
+from harness.data.registry import get_dataset
 from harness.errors import UserError, run_command
 from harness.tables.indexing import OFFICIAL_FILES
+from harness.tables.open import OFFICIAL_URL, open_table
 from harness.tables.query import Table
 from harness.tables.tfrecord import content_sha256
 from tests.harness.data.test_download import Server, running_server
@@ -37,7 +41,7 @@ def official(source: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> s
     """An address whose file counts as official."""
     sha256 = content_sha256(source)
     monkeypatch.setitem(OFFICIAL_FILES, sha256, "table.tfrecord")
-    monkeypatch.setitem(harness.commands.prepare._KNOWN_SHA256, server.url, sha256)
+    monkeypatch.setitem(harness.tables.open._KNOWN_SHA256, server.url, sha256)
     return server.url
 
 
@@ -138,9 +142,9 @@ def test_index_of_an_older_format_is_made_anew_with_one_line_where_its_source_li
     assert len(open_table(index)) == 5
 
 
-def test_out_and_data_say_where_things_go(source: Path, tmp_path: Path) -> None:
+def test_out_and_folder_say_where_things_go(source: Path, tmp_path: Path) -> None:
     assert run("--nasbench", source, "--out", tmp_path / "there" / "my.index") == 0
-    assert run("--nasbench", source, "--data", tmp_path / "elsewhere") == 0
+    assert run("--nasbench", source, "--folder", tmp_path / "elsewhere") == 0
     assert Table.open(tmp_path / "there" / "my.index").info == Table.open(tmp_path / "elsewhere" / "small.index").info
 
 
@@ -191,20 +195,47 @@ def test_without_arguments_table_and_images_are_got(
     official: str, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     got: list[Path] = []
-    monkeypatch.setattr(harness.commands.prepare, "OFFICIAL_URL", official)
-    monkeypatch.setattr("harness.data.datasets.download_cifar10", got.append)
+    monkeypatch.setattr("harness.commands.prepare.OFFICIAL_URL", official)
+    monkeypatch.setitem(registry._datasets, "cifar10", replace(get_dataset("cifar10"), download=got.append))
     assert run() == 0
     assert got == [data]
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith(f"{data / 'nasbench101.index'}: NAS-Bench-101 (official)")
-    assert second.startswith(f"{data}: CIFAR-10")
+    assert second == f"{data}: CIFAR-10, 50,000 training and 10,000 test images"
     assert run("--cifar10") == 0
     assert got == [data, data]
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
+def test_data_sets_are_downloaded_by_name_and_nothing_else_is(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    got: list[tuple[str, Path]] = []
+
+    def downloading(name: str) -> Callable[[Path], None]:
+        return lambda folder: got.append((name, folder))
+
+    for name in ("svhn", "fashion"):
+        monkeypatch.setitem(registry._datasets, name, replace(get_dataset(name), download=downloading(name)))
+    assert run("--data", "svhn", "fashion", "digits", "--folder", data / "other") == 0
+    assert got == [("svhn", data / "other"), ("fashion", data / "other")]
+    assert [line.partition(" ")[0] for line in capsys.readouterr().out.splitlines()] == [
+        f"{data / 'other'}:",
+        f"{data / 'other'}:",
+        "digits:",
+    ]
+
+
+def test_the_names_of_data_sets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--data", "list") == 0
+    assert capsys.readouterr().out.splitlines()[0].split(maxsplit=1) == [
+        "cifar10",
+        "CIFAR-10, 50,000 training and 10,000 test images",
+    ]
+
+
 def test_default_address_has_a_known_checksum() -> None:
-    assert harness.commands.prepare._KNOWN_SHA256[OFFICIAL_URL].startswith("4c39c393")
+    assert harness.tables.open._KNOWN_SHA256[OFFICIAL_URL].startswith("4c39c393")
 
 
 @pytest.mark.parametrize(
@@ -214,6 +245,10 @@ def test_default_address_has_a_known_checksum() -> None:
         (["--nasbench", "http://127.0.0.1/"], "ends in the name of a file"),
         (["--nasbnch", "x"], "unrecognized arguments"),
         (["--cifar10", "--label", "x"], "give --nasbench too"),
+        (["--data", "svhn", "--out", "x"], "give --nasbench too"),
+        (["--data", "svnh"], "unknown data set 'svnh'; did you mean svhn?"),
+        (["--data", "some/folder"], "--folder names the data folder"),
+        (["--data", "svhn", "--cut", "some.index"], "--cut takes --space, --out and --force only"),
         (["--space", "1"], "give --cut INDEX too"),
         (["--cut", "some.index", "--label", "x"], "--cut takes --space, --out and --force only"),
         (["--cut", "missing.index"], "missing.index: no such index"),

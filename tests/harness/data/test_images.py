@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harness.data.datasets import CIFAR10_MEAN, CIFAR10_STD, ImageArrays
+from harness.data.arrays import ImageArrays
+from harness.data.datasets.cifar10 import CIFAR10_MEAN, CIFAR10_STD
 from harness.data.images import Augmentation, EpochDraws, Split, draw_epoch, halve
 from harness.errors import UserError
 from tests.support.golden_vectors import golden_json
