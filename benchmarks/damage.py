@@ -17,7 +17,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.errors import UserError, run_command
+from harness.cli import run_command
+from harness.errors import UserError
 from harness.tables.indexing import build_index
 from harness.tables.tfrecord import decompressed
 

@@ -28,7 +28,7 @@ from typing import Any
 import torch
 
 from benchmarks.worker import Way
-from harness.launch.launching import processor, source_revision
+from harness.launch.provenance import processor, source_revision
 from optimizers.registry import list_methods
 
 SECTIONS = ("steps", "hessian", "validation", "growth", "seeds")

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.synthetic_table import BUDGETS, write_synthetic_table
-from harness.errors import run_command
+from harness.cli import run_command
 from harness.tables.indexing import build_index
 from harness.tables.query import Table
 from spaces.nb101.cell import Cell

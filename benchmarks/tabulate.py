@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.benchmarks.registry import get_benchmark
-from harness.errors import positive_integer
+from harness.cli import positive_integer
 from harness.tabulation.jobs import Job, plan_jobs
 from harness.tabulation.networks import NetworkScale
 from harness.tabulation.training import Recipe, Splits, train_cells
@@ -37,7 +37,7 @@ RECIPE = Recipe()
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and print a line a round and the medians."""
     options = _parser().parse_args(arguments)
-    jobs = plan_jobs(get_space(options.space).enumerate(), 1)
+    jobs = plan_jobs(get_space(options.space).cells(), 1)
     layout = "channels last" if _is_channels_last_faster(jobs[0].cells[0]) else "contiguous"
     print(f"space {options.space}, {options.cores} cores; one at a time in the layout: {layout}", flush=True)
     channels_last = layout == "channels last"

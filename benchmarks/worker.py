@@ -8,26 +8,29 @@ JSON. Images are random numbers at the size of CIFAR-10.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import resource
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from harness.data.images import Augmentation, EpochDraws, Split, draw_epoch
+from harness.data.arrays import ImageArrays
+from harness.judges.none import NoJudge
 from harness.probes.hessian import exact_hessian, loss_hessian
-from harness.search.loop import LARGE_BATCH, compute_as, supernet_class
-from harness.search.settings import ComputeConfig, resolve
-from harness.search.steps import PlainSteps, RecordedSteps
-from optimizers.base import Batch, Optimizer
+from harness.records.run_folder import RunFolder
+from harness.search.loop import LARGE_BATCH
+from harness.search.settings import resolve
+from harness.search.setup import build
 from optimizers.randomness import Randomness
 from optimizers.registry import get_method
-from spaces.nb101.space import get_space
+from optimizers.steps import Batch
+from spaces.registry import get_space
 
 VALIDATION_IMAGES = 1000
 WARM_UP = 2
@@ -64,32 +67,28 @@ class Way:
 
 
 class Worker:
-    """Splits and an optimizer, and what can be timed of them."""
+    """A search on random images, and what can be timed of it."""
 
     def __init__(self, way: Way) -> None:
         self.way = way
         self.device = torch.device(way.device)
-        on_gpu = self.device.type == "cuda"
-        torch.set_num_threads(way.threads)
-        compute = ComputeConfig(capture=way.fast, fuse=way.fast, precision=way.precision)  # type: ignore[arg-type]
-        compute_as(compute)
-        method = get_method(way.method)
-        config, _ = resolve(method, {"network.channels": way.channels, "network.cells": way.cells}, {}, None)
-        supernet = supernet_class(on_gpu, compute.fuse)(get_space(way.space), config.network)
         images = max((WARM_UP + way.steps + 1) * way.batch_size, VALIDATION_IMAGES)
-        self.splits = [self._split(seed, images) for seed in (1, 2)]
-        self.optimizer: Optimizer = method.optimizer_class(
-            supernet,
-            config.method,
-            epochs=config.epochs,
-            steps=-(-images // way.batch_size),
-            randomness=Randomness(0),
-            device=self.device,
-            batch_size=way.batch_size,
-        )
-        recorded = compute.capture and on_gpu and self.optimizer.capturable
-        self.steps = (RecordedSteps if recorded else PlainSteps)(self.optimizer, *self.splits)
-        self.draws = [self._draws(purpose, images) for purpose in ("training", "validation")]
+        method = get_method(way.method)
+        settings = {
+            "network.channels": way.channels,
+            "network.cells": way.cells,
+            "data.batch_size": way.batch_size,
+            "compute.capture": way.fast,
+            "compute.fuse": way.fast,
+            "compute.precision": way.precision,
+        }
+        config, _ = resolve(method, get_space(way.space), settings, {}, None)
+        record = {"bench": "speed", "space": way.space, "seed": 0, "scale": "", "threads": way.threads}
+        # Nothing is recorded: the folder is there for the builder alone.
+        search = build(RunFolder(Path()), record, random_images(images), method, config, NoJudge(), way.device)
+        self.splits = [search.training, search.validation]
+        self.optimizer, self.steps = search.optimizer, search.steps
+        self.draws = [self._draws(purpose) for purpose in ("training", "validation")]
         self.optimizer.begin_epoch(0)
 
     def step(self) -> dict[str, float]:
@@ -128,10 +127,9 @@ class Worker:
 
         def validate() -> None:
             folded = self.optimizer.evaluation_weights(self._batch(), refresh=True)
-            draws = dataclasses.replace(self._draws("evaluation", VALIDATION_IMAGES), batch_size=size)
             with torch.no_grad():
-                for index, (images, _) in enumerate(self.splits[1].batches(draws)):
-                    self.optimizer.evaluate(folded, index, images)
+                for index, batch in enumerate(self.splits[1].batches(self._draws("evaluation"), size)):
+                    self.optimizer.evaluate(folded, index, batch.inputs)
 
         return self._timed(validate)
 
@@ -142,7 +140,7 @@ class Worker:
         return {"mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10}
 
     def _batch(self) -> Batch:
-        return Batch(*self.splits[1].batch(self.draws[1], 0))
+        return self.splits[1].batch(self.draws[1], 0)
 
     def _timed(self, function: Callable[[], Any]) -> dict[str, float]:
         self._wait()
@@ -155,15 +153,17 @@ class Worker:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
 
-    def _split(self, seed: int, images: int) -> Split:
-        generator = torch.Generator().manual_seed(seed)
-        pixels = torch.randint(0, 256, (images, 3, 32, 32), generator=generator, dtype=torch.uint8)
-        labels = torch.randint(0, 10, (images,), generator=generator)
-        return Split(pixels.to(self.device), labels.to(self.device), (0.5,) * 3, (0.25,) * 3)
+    def _draws(self, purpose: str) -> Any:
+        """What is random in one pass over the images."""
+        return self.splits[0].draw(Randomness(0).generator(purpose, 0))
 
-    def _draws(self, purpose: str, images: int) -> EpochDraws:
-        generator = Randomness(0).generator(purpose, 0)
-        return draw_epoch(images, self.way.batch_size, generator, Augmentation(4, True)).to(self.device)
+
+def random_images(half: int) -> ImageArrays:
+    """Two halves of random images at the size of CIFAR-10."""
+    draw = np.random.default_rng(1)
+    pixels = draw.integers(0, 256, (2 * half, 3, 32, 32), dtype=np.uint8)
+    labels = draw.integers(0, 10, 2 * half)
+    return ImageArrays(pixels, labels, pixels[:0], labels[:0], 10, "random", (0.5,) * 3, (0.25,) * 3)
 
 
 def main() -> None:

@@ -1,9 +1,11 @@
 """The LSTM that proposes cells in ENAS (Pham et al. 2018, section 2.3; SmoothDARTS `enas/micro_controller.py`).
 
-The controller visits the nodes 2..n+1 of a cell (node 1 has no choice). At each it takes three steps of one LSTM:
-attention over the lower nodes gives the distribution of the node's parents, then the state that has seen the last drawn
-parent gives that of an operation, then the state that has seen the operation becomes what later nodes attend to. The
-published code lets the output have an operation too: the one drawn at node m goes to block m - 1.
+The space says what is to be decided (`Space.choices`). In NAS-Bench-1Shot1 the controller visits the nodes 2..n+1 of a
+cell (node 1 has no choice). At each it takes three steps of one LSTM: attention over the lower nodes gives the
+distribution of the node's parents, then the state that has seen the last drawn parent gives that of an operation, then
+the state that has seen the operation becomes what later nodes attend to. The published code lets the output have an
+operation too: the one drawn at node m goes to block m - 1. Where a node has no choice of parents, as where operations
+lie on edges, the operation's step sees what the last one saw; every kind of cell starts from a fresh state.
 
 REINFORCE (section 2.2; `enas/enas_child.py`) makes a proposal more likely by how much its reward exceeds a baseline.
 """
@@ -18,9 +20,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spaces.nb101.cell import OPERATIONS
-from spaces.nb101.space import SearchSpace
-from spaces.nb101.subnetwork import Architecture
+from spaces.base import Architecture, CellChoices, Space
+
+Node = tuple[tuple[int, ...], tuple[int, ...]]
+"""Parents and operations of a node, by number."""
+
+Decide = Callable[[Tensor, int], Tensor]
+"""Draws from logits `[batch, candidates]` how many are asked for: `[batch, how many]`."""
 
 #: Chooses distinct columns of a matrix of probabilities: `[batch, candidates]`, how many -> `[batch, how many]`.
 Choose = Callable[[Tensor, int], Tensor]
@@ -100,9 +106,13 @@ class Controller:
         baseline: moving average of the rewards, in percent.
     """
 
-    def __init__(self, space: SearchSpace, config: ControllerConfig, generator: torch.Generator) -> None:
+    def __init__(self, space: Space[Any], config: ControllerConfig, generator: torch.Generator) -> None:
         self.space, self.config = space, config
-        size, ops = config.size, len(OPERATIONS)
+        self.cells = space.choices()
+        counts = {count for cell in self.cells for node in cell.nodes for count in node.operations}
+        if config.op_bias and counts != {3}:
+            raise ValueError("controller.op_bias: is meant for three operations (NAS-Bench-1Shot1)")
+        size, ops = config.size, max(counts)
         shapes = {
             "embedding": (1 + ops, size),
             "lstm.input": (4 * size, size),
@@ -137,7 +147,6 @@ class Controller:
             count: how many, the batch.
             choose: draws the decisions; called for the parents of node 2, its operation, the parents of node 3, ...
         """
-        config, weight = self.config, self.parameters
         cross_entropy, entropy = torch.zeros(count), torch.zeros(count)
 
         def decide(logits: Tensor, how_many: int) -> Tensor:
@@ -149,30 +158,45 @@ class Controller:
             entropy = entropy - (probabilities * log_probabilities).sum(dim=1).detach()
             return chosen
 
+        decisions = [self._cell(kind, count, decide) for kind in self.cells]
+        by_row = [[[node[row] for node in cell] for cell in decisions] for row in range(count)]
+        architectures = [self.space.decided(choices) for choices in by_row]
+        return Proposal(architectures, cross_entropy, entropy)
+
+    def _cell(self, kind: CellChoices, count: int, decide: Decide) -> list[list[Node]]:
+        """The decisions of one kind of cell: for each node those of every architecture of the batch."""
+        config, weight = self.config, self.parameters
         start = weight["embedding"][:1].expand(count, -1)
-        hidden = cell = torch.zeros(count, config.size)
+        hidden = state = torch.zeros(count, config.size)
         nodes, keys = [], []
-        for _ in range(2):
-            hidden, cell = self._lstm(start, hidden, cell)
+        for _ in range(kind.inputs):
+            hidden, state = self._lstm(start, hidden, state)
             nodes.append(torch.zeros(count, config.size))
             keys.append(F.linear(hidden, weight["attention.key"]))
-        parents, ops = [torch.zeros(count, 1, dtype=torch.int64)], []
-        for how_many in self.space.parent_counts[1:]:
-            hidden, cell = self._lstm(start, hidden, cell)
-            query = F.linear(hidden, weight["attention.query"])
-            scores = F.linear(torch.tanh(torch.stack(keys, 1) + query[:, None]), weight["attention.score"])[:, :, 0]
-            parents.append(decide(config.tanh_constant * torch.tanh(scores / config.temperature), how_many))
-            last = torch.stack(nodes, 1)[torch.arange(count), parents[-1][:, -1]]
-
-            hidden, cell = self._lstm(last, hidden, cell)
-            scores = torch.tanh((F.linear(hidden, weight["op"]) + weight["op_bias"]) / config.temperature)
-            op = decide(config.tanh_constant / config.op_tanh_reduce * scores + self.fixed_op_bias, 1)[:, 0]
-            ops.append(op)
-
-            hidden, cell = self._lstm(weight["embedding"][op + 1], hidden, cell)
+        decided: list[list[Node]] = []
+        entry = start
+        for node in kind.nodes:
+            parents = torch.zeros(count, 0, dtype=torch.int64)
+            if node.parents:
+                hidden, state = self._lstm(start, hidden, state)
+                query = F.linear(hidden, weight["attention.query"])
+                scores = F.linear(torch.tanh(torch.stack(keys, 1) + query[:, None]), weight["attention.score"])[:, :, 0]
+                parents = decide(config.tanh_constant * torch.tanh(scores / config.temperature), node.parents)
+                entry = torch.stack(nodes, 1)[torch.arange(count), parents[:, -1]]
+            operations = []
+            for candidates in node.operations:
+                hidden, state = self._lstm(entry, hidden, state)
+                scores = torch.tanh((F.linear(hidden, weight["op"]) + weight["op_bias"]) / config.temperature)
+                logits = config.tanh_constant / config.op_tanh_reduce * scores + self.fixed_op_bias
+                operation = decide(logits[:, :candidates], 1)[:, 0]
+                operations.append(operation)
+                entry = weight["embedding"][operation + 1]
+            hidden, state = self._lstm(entry, hidden, state)
             nodes.append(hidden)
             keys.append(F.linear(hidden, weight["attention.key"]))
-        return Proposal(self._architectures(parents, ops), cross_entropy, entropy)
+            chosen, labels = parents.tolist(), torch.stack(operations, 1).tolist()
+            decided.append([(tuple(above), tuple(own)) for above, own in zip(chosen, labels, strict=True)])
+        return decided
 
     def reinforce(self, proposal: Proposal, accuracy: float) -> None:
         """One step on a proposal of one architecture.
@@ -185,7 +209,9 @@ class Controller:
         self.baseline = config.baseline_decay * self.baseline + (1 - config.baseline_decay) * reward
         loss = proposal.cross_entropy.sum() * (reward - self.baseline)
         parameters = list(self.parameters.values())
-        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+        # Where no node has a choice of parents, nothing attends.
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -210,14 +236,6 @@ class Controller:
     def _lstm(self, entry: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         names = ("lstm.input", "lstm.hidden", "lstm.input_bias", "lstm.hidden_bias")
         return torch.lstm_cell(entry, (hidden, cell), *(self.parameters[name] for name in names))
-
-    def _architectures(self, parents: list[Tensor], ops: list[Tensor]) -> list[Architecture]:
-        chosen = [node.sort(dim=1).values.tolist() for node in parents]
-        labels = torch.stack(ops, 1).tolist()
-        return [
-            Architecture(tuple(tuple(node[row]) for node in chosen), tuple(OPERATIONS[op] for op in labels[row]))
-            for row in range(len(labels))
-        ]
 
 
 def draw_with(generator: torch.Generator) -> Choose:

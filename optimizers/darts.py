@@ -1,20 +1,128 @@
 """DARTS (Liu et al. 2019) and, by perturbation, SDARTS (Chen & Hsieh 2020).
 
-DARTS relaxes each choice by a softmax over alphas and alternates two steps: the alphas descend the validation loss, the
-weights descend the training loss at the present mixture. The first is taken at the present weights (first order) or at
-those one step ahead (second order, `optimizers.unrolled`). That is the base class as it stands. SDARTS changes what the
-weight step multiplies: a mixture moved at random (RS) or towards a larger training loss (ADV).
+DARTS relaxes each choice by a softmax over alphas and alternates two steps:
+
+    the alphas descend the validation loss L_val(w, A) at the present weights w (first order), or at those one step
+    ahead (second order, `optimizers.unrolled`);
+    the weights descend the training loss L_train(w, A) at the present mixture.
+
+SDARTS changes what the second step multiplies: a mixture moved at random (RS) or towards a larger training loss (ADV).
+That is a companion (`optimizers.companions.perturbation`) which any method that relaxes can carry.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
 from optimizers.base import Optimizer
+from optimizers.config import OptimizerConfig
 from optimizers.registry import register, register_preset
+from optimizers.steps import Batch, StepIndex, StepResult
+from optimizers.unrolled import unrolled_gradient
+from optimizers.weight_training import descend
+from spaces.base import Network, Pass
+from spaces.mixture import Mixture
 
 
 @register("darts", "first-order DARTS (Liu et al. 2019)", perturbed="sdarts")
 class Darts(Optimizer):
-    """Alphas descend the validation loss, weights the training loss (SmoothDARTS `optimizers/darts`)."""
+    """Alphas descend the validation loss, weights the training loss (SmoothDARTS `optimizers/darts`).
+
+    Attributes:
+        alpha_optimizer: Adam, which moves the alphas.
+    """
+
+    def __init__(self, supernet: Network, config: OptimizerConfig, **named: Any) -> None:
+        super().__init__(supernet, config, **named)
+        self.alpha_optimizer = torch.optim.Adam(
+            self.alphas,
+            lr=config.alphas.learning_rate,
+            betas=(config.alphas.beta1, config.alphas.beta2),
+            weight_decay=config.alphas.weight_decay,
+            capturable=self.captured,
+        )
+
+    def relax(self) -> Mixture:
+        """A softmax of every row of alphas."""
+        return self.supernet.space.mixture([alpha.softmax(dim=-1) for alpha in self.alphas])
+
+    def step(self, index: StepIndex, training: Batch, validation: Batch) -> StepResult:
+        """Move the alphas on a validation batch, then the weights on a training batch."""
+        if self.moves_alphas:
+            self.architecture_step(index, training, validation)
+        return self.weight_step(index, training)
+
+    def architecture_step(self, index: StepIndex, training: Batch, validation: Batch) -> None:
+        """One step of Adam on the alphas."""
+        gradients = self.architecture_gradient(index, training, validation)
+        for alpha, gradient in zip(self.alphas, gradients, strict=True):
+            alpha.grad = gradient
+        self.alpha_optimizer.step()
+        self.alpha_optimizer.zero_grad()
+
+    def architecture_gradient(self, index: StepIndex, training: Batch, validation: Batch) -> Sequence[Tensor]:
+        """Gradient for each alpha, of the validation loss at the present weights or at those one step ahead, and of
+        what companions add to it."""
+        gradients: Sequence[Tensor]
+        if self.config.alphas.unrolled:
+            gradients = unrolled_gradient(self, index, training, validation)
+        else:
+            loss = self.loss(self.weights.frozen(), self.mixture("architecture", index), validation)
+            gradients = torch.autograd.grad(loss, self.alphas)
+        for companion in self.companions:
+            gradients = companion.gradient(self, gradients, index, validation)
+        return gradients
+
+    def weight_step(self, index: StepIndex, training: Batch) -> StepResult:
+        """One step of SGD on the weights."""
+        how = Pass(training=True, skip_zeros=self.skips_operations, noise=training.noise)
+        for companion in self.companions:
+            how = companion.forward(how, index, training)
+        outputs = self.supernet(self.weights, self.weight_mixture(index, training), training.inputs, how)
+        loss = self.task.loss(outputs, training.targets)
+        descend(
+            self.weight_optimizer,
+            self.weights,
+            loss,
+            self.config.weights,
+            skips=self.skips_operations,
+            pile_up=self.gradients_pile_up,
+        )
+        return StepResult(loss.detach(), self.task.total_score(outputs, training.targets).detach())
+
+    def weight_mixture(self, index: StepIndex, training: Batch) -> Mixture:
+        """What the weight step of this epoch's step `index` multiplies: the mixture, as companions leave it."""
+        with torch.no_grad():
+            mixture = self.mixture("weights", index)
+        for companion in self.companions:
+            mixture = companion.mixture(self, mixture, index, training)
+        return mixture
+
+    @property
+    def gradients_pile_up(self) -> bool:
+        """Whether this epoch's weight steps leave their gradients for the next one, as published for warm starts."""
+        zeroed = self.moves_alphas or any(companion.zeroes_gradients for companion in self.companions)
+        return self.config.weights.pile_up_gradients and not zeroed
+
+    @property
+    def capturable(self) -> bool:
+        """As of any method, unless gradients pile up, or the step ahead is at the published rate of the host."""
+        alphas = self.config.alphas
+        piles_up = alphas.warm_start_epochs and self.config.weights.pile_up_gradients
+        return super().capturable and not (piles_up or (alphas.unrolled and alphas.unrolled_published_rate))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of any search, and Adam's."""
+        return {**super().state_dict(), "alpha_optimizer": self.alpha_optimizer.state_dict()}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Continue from what `state_dict` gave."""
+        super().load_state_dict(saved)
+        self.alpha_optimizer.load_state_dict(saved["alpha_optimizer"])
 
 
 register_preset(

@@ -16,14 +16,13 @@ from typing import Any, ClassVar
 
 import torch
 
-from optimizers.base import Batch
 from optimizers.config import OptimizerConfig
 from optimizers.controller import Controller, ControllerConfig, draw_with
 from optimizers.randomness import Randomness
 from optimizers.registry import register_preset
 from optimizers.sampling import SamplingConfig, SamplingOptimizer
-from spaces.nb101.subnetwork import Architecture
-from spaces.nb101.supernet import FoldedWeights, Supernet
+from optimizers.steps import Batch
+from spaces.base import Architecture, Network
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Enas(SamplingOptimizer):
     config_class: ClassVar[type[OptimizerConfig]] = EnasConfig
     config: EnasConfig
 
-    def __init__(self, supernet: Supernet, config: EnasConfig, *, randomness: Randomness, **named: Any) -> None:
+    def __init__(self, supernet: Network, config: EnasConfig, *, randomness: Randomness, **named: Any) -> None:
         generator = randomness.generator("controller weights")
         self.controller = Controller(supernet.space, config.controller, generator)
         super().__init__(supernet, config, randomness=randomness, **named)
@@ -59,7 +58,7 @@ class Enas(SamplingOptimizer):
         self.train_controller(weights, batches)
         self.choose(weights, batches, start=self.config.controller.steps)
 
-    def train_controller(self, weights: FoldedWeights, batches: Sequence[Batch]) -> None:
+    def train_controller(self, weights: Any, batches: Sequence[Batch]) -> None:
         """REINFORCE at fixed weights, one proposal on one batch a step (`enas_child.py`)."""
         choose = draw_with(self.randomness.generator("controller", self.epoch))
         for step in range(self.config.controller.steps):
@@ -68,13 +67,13 @@ class Enas(SamplingOptimizer):
             self.controller.reinforce(proposal, 100 * accuracy)
 
     def state_dict(self) -> dict[str, Any]:
-        """The base's, and the controller's."""
+        """The state of any sampling search, and the controller's."""
         return {**super().state_dict(), "controller": self.controller.state_dict()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Continue from what `state_dict` gave."""
-        super().load_state_dict(state)
-        self.controller.load_state_dict(state["controller"])
+        super().load_state_dict(saved)
+        self.controller.load_state_dict(saved["controller"])
 
 
 register_preset(

@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from optimizers.base import Batch, Optimizer, Purpose, StepIndex, at_step
 from optimizers.config import OptimizerConfig
+from optimizers.darts import Darts
 from optimizers.registry import register
-from spaces.nb101.coefficients import Mixture
+from optimizers.steps import Batch, Purpose, StepIndex, at_step
+from spaces.mixture import Mixture
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,12 @@ class GdasConfig(OptimizerConfig):
 
 
 @register("gdas", "GDAS, one sampled operation in each block (Dong & Yang 2019)")
-class Gdas(Optimizer):
+class Gdas(Darts):
     """Mixtures sampled for each cell of each forward pass.
 
     Attributes:
-        gumbel: purpose -> noise of the epoch's steps, a tensor `[steps, cells, *shape]` for each row shape.
+        gumbel: purpose -> noise of the epoch's steps, a tensor `[steps, cells, *shape]` for each row, with the cells of
+            its kind.
     """
 
     config_class = GdasConfig
@@ -70,15 +72,15 @@ class Gdas(Optimizer):
         self.gumbel = {purpose: self.draw_gumbel(purpose, epoch, passes=self.steps) for purpose in purposes}
 
     def draw_gumbel(self, purpose: Purpose, *key: int, passes: int = 1) -> list[Tensor]:
-        """Gumbel noise for so many passes, `[passes, cells, *shape]` for each row shape."""
+        """Gumbel noise for so many passes, `[passes, cells, *shape]` for each row."""
         generator = self.randomness.generator(f"gumbel {purpose}", *key)
-        size = (passes, self.supernet.config.cells)
-        shapes = [(*size, *shape) for shape in self.supernet.space.row_shapes]
+        layout = self.supernet.space.layout
+        shapes = [(passes, self.supernet.cells_of(row.group), *row.shape) for row in layout]
         draws = [torch.empty(shape, dtype=self.dtype).exponential_(generator=generator) for shape in shapes]
         return [-draw.log().to(self.device) for draw in draws]
 
     def temperature(self, purpose: Purpose) -> float:
-        """That of the epoch in progress; validation accuracy is at the next one's (`train_search.py:201`)."""
+        """The temperature of the epoch; the validation score is at the next epoch's (`train_search.py:201`)."""
         epoch = self.epochs_begun if purpose == "evaluation" else self.epoch
         config = self.config.gumbel
         return config.temperature_start + (config.temperature_end - config.temperature_start) * epoch / self.epochs
@@ -90,12 +92,17 @@ class Gdas(Optimizer):
         else:
             noise = at_step(self.gumbel[purpose], index)
         temperature = self.temperature(purpose)
+        layout = self.supernet.space.layout
         soft = [((alpha + n) / temperature).softmax(dim=-1) for alpha, n in zip(self.alphas, noise, strict=True)]
-        return Mixture.from_rows([_straight_through(soft[0]), *soft[1:]])
+        rows = (
+            _straight_through(values) if row.kind == "operation" else values
+            for row, values in zip(layout, soft, strict=True)
+        )
+        return Mixture(layout, tuple(rows))
 
-    def architecture_gradient(self, training: Batch, validation: Batch) -> list[Tensor]:
+    def architecture_gradient(self, index: StepIndex, training: Batch, validation: Batch) -> list[Tensor]:
         """The gradient of DARTS through the sample, clipped: a low temperature makes it large."""
-        gradients = super().architecture_gradient(training, validation)
+        gradients = super().architecture_gradient(index, training, validation)
         norm = torch.linalg.vector_norm(torch.cat([gradient.flatten() for gradient in gradients]))
         factor = (self.config.gumbel.gradient_clip / (norm + 1e-6)).clamp(max=1.0)
         return [factor * gradient for gradient in gradients]

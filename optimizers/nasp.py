@@ -13,11 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
-from optimizers.base import Batch, Optimizer, Purpose, StepIndex, StepResult
 from optimizers.config import OptimizerConfig
+from optimizers.darts import Darts
 from optimizers.registry import register
-from spaces.nb101.coefficients import Mixture
+from optimizers.steps import Batch, Purpose, StepIndex, StepResult
+from spaces.mixture import Mixture
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ PRESET: dict[str, object] = {
 
 
 @register("nasp", "NASP, gradients at binarised alphas (Yao et al. 2020b)", PRESET)
-class Nasp(Optimizer):
+class Nasp(Darts):
     """Forward passes at binarised alphas, those of validation and Hessian included."""
 
     config_class = NaspConfig
@@ -59,11 +61,18 @@ class Nasp(Optimizer):
 
     def mixture(self, purpose: Purpose, index: StepIndex = 0) -> Mixture:
         """The softmax at the binarised point, whose gradient is taken for that at the alphas (`model_search.py:58`)."""
-        operations, *others = self.alphas
-        one_hot = torch.zeros_like(operations).scatter(-1, operations.argmax(dim=-1, keepdim=True), 1.0)
-        point = one_hot + (operations - operations.detach())
-        picked = point.softmax(dim=-1) if self.config.nasp.softmax_one_hot else point
-        return Mixture.from_rows([picked, *(alpha.softmax(dim=-1) for alpha in others)])
+        layout = self.supernet.space.layout
+        rows = (
+            self.binarised(alpha) if row.kind == "operation" else alpha.softmax(dim=-1)
+            for row, alpha in zip(layout, self.alphas, strict=True)
+        )
+        return Mixture(layout, tuple(rows))
+
+    def binarised(self, alpha: Tensor) -> Tensor:
+        """One-hot at the largest entry of each row, with the gradient at the alphas themselves; softmaxed perhaps."""
+        one_hot = torch.zeros_like(alpha).scatter(-1, alpha.argmax(dim=-1, keepdim=True), 1.0)
+        point = one_hot + (alpha - alpha.detach())
+        return point.softmax(dim=-1) if self.config.nasp.softmax_one_hot else point
 
     def step(self, index: StepIndex, training: Batch, validation: Batch) -> StepResult:
         """The two steps, then all alphas back into [0, 1] (`train_search.py:254`)."""

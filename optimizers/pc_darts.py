@@ -8,7 +8,7 @@ which every method has in these spaces, stand for its edge normalisation.
 
 from __future__ import annotations
 
-from optimizers.base import Optimizer
+from optimizers.darts import Darts
 from optimizers.registry import register
 
 PRESET: dict[str, object] = {
@@ -17,5 +17,5 @@ PRESET: dict[str, object] = {
 
 
 @register("pc_darts", "PC-DARTS, DARTS on a quarter of the channels (Xu et al. 2020)", PRESET)
-class PcDarts(Optimizer):
+class PcDarts(Darts):
     """DARTS; the other settings are its own (SmoothDARTS `optimizers/pc_darts/train_search.py:37-60`)."""

@@ -11,11 +11,13 @@ Nothing is imported before it is asked for, so that a broken package breaks its 
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 import re
 import sys
 import traceback
+from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -54,6 +56,18 @@ def import_plugin(spec: str) -> tuple[ModuleType, str]:
         raise PluginError(f"{spec}: {module} cannot be imported, {_reason(error)}") from error
     except (Exception, SystemExit) as error:
         raise PluginError(f"{spec}: {module} cannot be imported, {_reason(error)}") from error
+
+
+def import_modules(names: Iterable[str]) -> None:
+    """Import modules of the current directory or the environment for what they register.
+
+    Raises:
+        PluginError: one cannot be imported.
+    """
+    for name in names:
+        if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name):
+            raise PluginError(f"expected the name of a module, such as my_companion, got {name!r}")
+        import_plugin(f"{name}:module")
 
 
 def class_of(module: ModuleType, name: str, spec: str) -> type[Optimizer]:
@@ -122,7 +136,9 @@ def _reason(error: BaseException) -> str:
     text = f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
     if isinstance(error, SyntaxError):
         return f"{text.partition(' (')[0]} ({error.filename}:{error.lineno})"
+    # What imports, registers and makes dataclasses of a plug-in is not to blame for what it is given.
+    between = ("<frozen importlib", importlib.__path__[0], dataclasses.__file__, str(Path(__file__).parent))
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith(("<frozen importlib", importlib.__path__[0], str(Path(__file__).parent))):
+        if not frame.filename.startswith(between):
             return f"{text} ({frame.filename}:{frame.lineno})"
     return text

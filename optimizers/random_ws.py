@@ -12,7 +12,7 @@ import torch
 
 from optimizers.registry import register_preset
 from optimizers.sampling import SamplingOptimizer
-from spaces.nb101.subnetwork import Architecture
+from spaces.base import Architecture
 
 
 class RandomSearch(SamplingOptimizer):
@@ -21,7 +21,7 @@ class RandomSearch(SamplingOptimizer):
     def sample(self, count: int, generator: torch.Generator) -> list[Architecture]:
         """Uniform over the parents of every node and the operations."""
         source = random.Random(generator.initial_seed())
-        return [Architecture(*self.supernet.space.sample_choice(source)) for _ in range(count)]
+        return [self.supernet.space.sample(source) for _ in range(count)]
 
 
 register_preset(

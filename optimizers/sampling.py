@@ -15,11 +15,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from optimizers.base import Batch, Optimizer, StepIndex, at_step
+from optimizers.base import Optimizer
 from optimizers.config import OptimizerConfig
-from spaces.nb101.coefficients import Mixture, discrete_mixture
-from spaces.nb101.subnetwork import Architecture, Subnetwork
-from spaces.nb101.supernet import FoldedWeights
+from optimizers.steps import Batch, StepIndex, StepResult, at_step, placed
+from optimizers.weight_training import descend
+from spaces.base import Architecture, Pass
+from spaces.mixture import Mixture
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,6 @@ class SamplingConfig(OptimizerConfig):
 
     selection: SelectionConfig = field(default_factory=SelectionConfig)
 
-    def __post_init__(self) -> None:
-        if self.perturbation.kind != "none":
-            raise ValueError("a sampled architecture is no mixture that could be perturbed")
-        if self.hessian_penalty.coefficient or self.early_stopping.enabled:
-            raise ValueError("without alphas there is no Hessian to penalise or to watch")
-
 
 class SamplingOptimizer(Optimizer):
     """Trains one sampled architecture a batch, and returns the best of some that it scores after each epoch.
@@ -69,6 +64,7 @@ class SamplingOptimizer(Optimizer):
 
     config_class: ClassVar[type[OptimizerConfig]] = SamplingConfig
     relaxes = False
+    has_alphas = False
     config: SamplingConfig
     chosen: Architecture
 
@@ -85,9 +81,6 @@ class SamplingOptimizer(Optimizer):
         """None."""
         return []
 
-    def architecture_step(self, training: Batch, validation: Batch) -> None:
-        """Nothing moves between two weight steps."""
-
     def begin_epoch(self, epoch: int) -> None:
         """Draw the architectures that the epoch's batches train."""
         super().begin_epoch(epoch)
@@ -97,25 +90,39 @@ class SamplingOptimizer(Optimizer):
     def train_next(self, architectures: Sequence[Architecture]) -> None:
         """Let step i of the epoch train architecture i."""
         rows = zip(*(self._mixture(architecture).rows for architecture in architectures), strict=True)
-        self.mixtures = self.placed(self.mixtures, [torch.stack(row) for row in rows])
+        self.mixtures = placed(self.mixtures, [torch.stack(row) for row in rows], self.device)
+
+    def step(self, index: StepIndex, training: Batch, validation: Batch) -> StepResult:
+        """Train the weights of the step's architecture; no alpha moves."""
+        return self.weight_step(index, training)
+
+    def weight_step(self, index: StepIndex, training: Batch) -> StepResult:
+        """One step of SGD on the weights."""
+        how = Pass(training=True, skip_zeros=self.skips_operations, noise=training.noise)
+        for companion in self.companions:
+            how = companion.forward(how, index, training)
+        outputs = self.supernet(self.weights, self.weight_mixture(index, training), training.inputs, how)
+        loss = self.task.loss(outputs, training.targets)
+        descend(self.weight_optimizer, self.weights, loss, self.config.weights, skips=self.skips_operations)
+        return StepResult(loss.detach(), self.task.total_score(outputs, training.targets).detach())
 
     def weight_mixture(self, index: StepIndex, training: Batch) -> Mixture:
         """The zeros and ones of the step's architecture; a parent is not divided by how many there are."""
-        return Mixture.from_rows(at_step(self.mixtures, index))
+        return Mixture(self.supernet.space.layout, tuple(at_step(self.mixtures, index)))
 
     def relax(self) -> Mixture:
         """The zeros and ones of the chosen architecture."""
         return self._mixture(self.chosen).map(lambda row: row.to(self.device))
 
-    def architecture(self) -> Architecture:
-        """The chosen one."""
+    def derive(self) -> Architecture:
+        """The architecture chosen last."""
         return self.chosen
 
     def end_epoch(self, validation: Callable[[], Iterable[Batch]]) -> None:
         """Choose anew. The validation split is held in memory meanwhile (nb101: 307 MB)."""
         self.choose(self.supernet.fold(self.weights), list(validation()))
 
-    def choose(self, weights: FoldedWeights, batches: Sequence[Batch], start: int = 0) -> None:
+    def choose(self, weights: Any, batches: Sequence[Batch], start: int = 0) -> None:
         """Score samples roughly, the best of them on all batches, and take the first of the best."""
         config = self.config.selection
         candidates = self.sample(config.samples, self.randomness.generator("candidates", self.epoch))
@@ -128,13 +135,13 @@ class SamplingOptimizer(Optimizer):
     @torch.no_grad()
     def score(
         self,
-        weights: FoldedWeights,
+        weights: Any,
         architectures: Sequence[Architecture],
         batches: Sequence[Batch],
         per_architecture: int,
         start: int = 0,
     ) -> list[float]:
-        """Share of images that each architecture classifies right at the shared weights.
+        """The task's score of each architecture at the shared weights, such as the share of images classified right.
 
         Architecture i sees the batches `start + i * per_architecture` and following, counted around. All that share a
         batch share its stem, and those that differ in loose ends alone are computed once.
@@ -147,35 +154,33 @@ class SamplingOptimizer(Optimizer):
         visitors: list[list[int]] = [[] for _ in batches]
         for visit in range(len(architectures) * per_architecture):
             visitors[(start + visit) % count].append(visit // per_architecture)
-        computed = [architecture.without_loose_ends() for architecture in architectures]
-        correct = torch.zeros(len(architectures), dtype=torch.int64, device=self.device)
-        images = [0] * len(architectures)
+        computed = [architecture.computed() for architecture in architectures]
+        totals = torch.zeros(len(architectures), dtype=torch.float64, device=self.device)
+        examples = [0] * len(architectures)
         for batch, indices in zip(batches, visitors, strict=True):
             if not indices:
                 continue
-            stem = self.supernet.stem(weights, batch.images)
-            found: dict[Architecture, Tensor] = {}
+            stem = self.supernet.stem(weights, batch.inputs)
+            scores: dict[Architecture, Tensor] = {}
             for index in indices:
-                if computed[index] not in found:
-                    logits = Subnetwork(self.supernet, computed[index])(weights, stem)
-                    found[computed[index]] = (logits.argmax(dim=1) == batch.labels).sum()
-                correct[index] += found[computed[index]]
-                images[index] += len(batch.labels)
-        return [hits / seen for hits, seen in zip(correct.tolist(), images, strict=True)]
+                if computed[index] not in scores:
+                    outputs = self.supernet.of_architecture(weights, computed[index], stem)
+                    scores[computed[index]] = self.task.total_score(outputs, batch.targets)
+                totals[index] += scores[computed[index]]
+                examples[index] += len(batch.targets)
+        return [total / seen for total, seen in zip(totals.tolist(), examples, strict=True)]
 
     def state_dict(self) -> dict[str, Any]:
-        """The base's, and the chosen architecture."""
-        parents, ops = self.chosen
-        return {**super().state_dict(), "chosen": {"parents": [list(node) for node in parents], "ops": list(ops)}}
+        """The state of any search, and the chosen architecture."""
+        return {**super().state_dict(), "chosen": self.chosen.to_json()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Continue from what `state_dict` gave."""
-        super().load_state_dict(state)
-        parents, ops = state["chosen"]["parents"], state["chosen"]["ops"]
-        self.chosen = Architecture(tuple(tuple(node) for node in parents), tuple(ops))
+        super().load_state_dict(saved)
+        self.chosen = self.supernet.space.read(saved["chosen"])
 
     def _mixture(self, architecture: Architecture) -> Mixture:
-        return discrete_mixture(self.supernet.space, *architecture, dtype=self.dtype)
+        return self.supernet.space.mixture_of(architecture, self.dtype)
 
 
 def _best_first(architectures: Sequence[Architecture], scores: Sequence[float]) -> list[Architecture]:

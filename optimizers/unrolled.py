@@ -12,28 +12,26 @@ where the second term is a finite difference along v = grad_w' L_val(w', A): w+-
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from spaces.nb101.supernet import Weights
-
-if TYPE_CHECKING:
-    from optimizers.base import Batch, Optimizer
+from optimizers.base import Optimizer
+from optimizers.steps import Batch, StepIndex
+from spaces.base import Weights
 
 STEP = 0.01
 """Length of the finite difference in weight space (`darts/architect.py:88-89`)."""
 
 
-def unrolled_gradient(optimizer: Optimizer, training: Batch, validation: Batch) -> list[Tensor]:
+def unrolled_gradient(optimizer: Optimizer, index: StepIndex, training: Batch, validation: Batch) -> list[Tensor]:
     """Gradient for each alpha of the validation loss at the weights one step ahead.
 
     The three training passes move the running statistics, the validation pass those of a copy, as published.
     """
     weights, alphas = optimizer.weights, optimizer.alphas
-    ahead = Weights(_one_step_ahead(optimizer, training), {name: t.clone() for name, t in weights.buffers.items()})
-    loss = optimizer.loss(ahead, optimizer.mixture("architecture", optimizer.index), validation)
+    ahead = Weights(_one_step_ahead(optimizer, index, training), weights.with_own_buffers().buffers)
+    loss = optimizer.loss(ahead, optimizer.mixture("architecture", index), validation)
     found = torch.autograd.grad(loss, [*alphas, *ahead.parameters.values()], allow_unused=True, materialize_grads=True)
     gradients, direction = found[: len(alphas)], dict(zip(ahead.parameters, found[len(alphas) :], strict=True))
     radius = STEP / torch.linalg.vector_norm(torch.cat([part.flatten() for part in direction.values()]))
@@ -41,27 +39,23 @@ def unrolled_gradient(optimizer: Optimizer, training: Batch, validation: Batch) 
     with torch.no_grad():
         above = {name: tensor + radius * direction[name] for name, tensor in weights.parameters.items()}
         below = {name: tensor - radius * direction[name] for name, tensor in weights.parameters.items()}
-    loss = optimizer.loss(
-        Weights(above, weights.buffers), optimizer.mixture("unrolled_plus", optimizer.index), training
-    )
+    loss = optimizer.loss(Weights(above, weights.buffers), optimizer.mixture("unrolled_plus", index), training)
     upper = torch.autograd.grad(loss, alphas)
-    loss = optimizer.loss(
-        Weights(below, weights.buffers), optimizer.mixture("unrolled_minus", optimizer.index), training
-    )
+    loss = optimizer.loss(Weights(below, weights.buffers), optimizer.mixture("unrolled_minus", index), training)
     lower = torch.autograd.grad(loss, alphas)
 
     rate = unrolled_rate(optimizer)
     return [g - rate * (u - b) / (2 * radius) for g, u, b in zip(gradients, upper, lower, strict=True)]
 
 
-def _one_step_ahead(optimizer: Optimizer, training: Batch) -> dict[str, Tensor]:
+def _one_step_ahead(optimizer: Optimizer, index: StepIndex, training: Batch) -> dict[str, Tensor]:
     """The parameters after a step of SGD, as leaves.
 
     One that the pass does not use has no gradient, but decays. One without momentum yet takes none; the published code
     takes none at all until every parameter has its own, which is the same wherever every step uses every parameter.
     """
     config, parameters = optimizer.config, optimizer.weights.parameters
-    mixture = optimizer.mixture("unrolled", optimizer.index).detach()
+    mixture = optimizer.mixture("unrolled", index).detach()
     loss = optimizer.loss(optimizer.weights, mixture, training)
     gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True, materialize_grads=True)
     rate = unrolled_rate(optimizer)

@@ -7,6 +7,8 @@ and applies no softmax.
 
 What a network can do beyond the plain pass is declared in its `Abilities` and asked for there. Nobody guesses it from a
 class or a device.
+
+Importing this module imports no torch, so that what only reads or lists architectures starts at once.
 """
 
 from __future__ import annotations
@@ -15,20 +17,22 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from spaces.mixture import Layout, Mixture
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 Outputs: TypeAlias = Any
 """What a network gives for a batch. Only the task (`optimizers.task`) knows what it holds: logits `[batch, classes]` of
 images; a network with a state of its own, such as a recurrent one, gives that beside its outputs."""
 
-Loss: TypeAlias = Callable[[Outputs, Tensor], Tensor]
+Loss: TypeAlias = "Callable[[Outputs, Tensor], Tensor]"
 """The mean loss of a batch, 0-dimensional, from a network's outputs and the targets."""
 
 
@@ -70,6 +74,8 @@ class Pass:
         path_factors: `[cells, paths, batch]`, what the output of each path of each cell is multiplied with, example by
             example (scheduled drop-path); None for ones.
         twice_differentiable: whether second derivatives will be asked for, which a faster network may not have.
+        noise: 0-dimensional, int64: the key of whatever a network draws at random in a pass, so that equal keys mean
+            equal numbers. Steps draw it up front. None where a pass has none; a network without randomness ignores it.
     """
 
     training: bool = False
@@ -77,6 +83,7 @@ class Pass:
     skip_zeros: bool = False
     path_factors: Tensor | None = None
     twice_differentiable: bool = False
+    noise: Tensor | None = None
 
 
 EVALUATION = Pass()
@@ -219,6 +226,13 @@ class NetworkConfig(ABC):
     def scale(self) -> str:
         """The size in words, for lines and figures, such as `16 channels, 9 cells`."""
 
+    def check(self) -> None:
+        """Refuse settings that do not go together; each by itself is checked as it is set.
+
+        Raises:
+            ValueError: they do not; the message names them by their keys, such as `network.channels`.
+        """
+
 
 class Network(ABC):
     """A weight-sharing supernet: a function of weights, mixture and inputs.
@@ -236,7 +250,7 @@ class Network(ABC):
     abilities: ClassVar[Abilities] = Abilities()
 
     @abstractmethod
-    def initial_weights(self, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Weights:
+    def initial_weights(self, generator: torch.Generator, dtype: torch.dtype) -> Weights:
         """Fresh weights on the CPU, drawn with the generator alone."""
 
     @abstractmethod
@@ -280,6 +294,8 @@ class Network(ABC):
             targets: what it should give.
             loss: of outputs and targets.
         """
+        import torch
+
         with torch.no_grad():
             stem = self.stem(weights, inputs)
         return lambda mixture: loss(self.after_stem(weights, mixture, stem), targets)
@@ -374,6 +390,20 @@ class Space(ABC, Generic[ConfigType]):
             ValueError: the settings do not go together.
         """
 
+    def derived_network(self, architecture: Architecture, config: ConfigType, shape: InputShape) -> Network | None:
+        """The network that trains one architecture from scratch, called with its 0/1 mixture.
+
+        None where that is the supernet with nothing computed but what counts.
+        """
+        return None
+
+    def record(self, architecture: Architecture) -> dict[str, Any]:
+        """The entries of an epoch line that say which architecture this is: what identifies and draws it, and
+        `parameter_free`, the share of its operations that have no weights."""
+        operations = architecture.operations()
+        free = sum(operation in self.parameter_free for operation in operations)
+        return {**architecture.record(), "parameter_free": free / len(operations) if operations else None}
+
     def choices(self) -> tuple[CellChoices, ...]:
         """What a controller decides, cell by cell (ENAS).
 
@@ -398,10 +428,15 @@ class Space(ABC, Generic[ConfigType]):
         """
         raise NotImplementedError(f"{self.name}: too large to enumerate")
 
-    def mixture_of(self, architecture: Architecture, dtype: torch.dtype = torch.float32) -> Mixture:
-        """`one_hot` as a mixture on the CPU."""
-        rows = [torch.tensor(row, dtype=dtype) for row in self.one_hot(architecture)]
+    def mixture(self, rows: Sequence[Tensor]) -> Mixture:
+        """The mixture with these tensors, in the order of `layout`."""
         return Mixture(self.layout, tuple(rows))
+
+    def mixture_of(self, architecture: Architecture, dtype: torch.dtype) -> Mixture:
+        """`one_hot` as a mixture on the CPU."""
+        import torch
+
+        return self.mixture([torch.tensor(row, dtype=dtype) for row in self.one_hot(architecture)])
 
 
 def _tensors(weights: Any) -> Sequence[Tensor]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RowKind = Literal["operation", "parents", "output"]
 """What a row chooses: the operation of a block or an edge, the inputs of a node, or what a cell's output is made of."""
@@ -67,7 +67,7 @@ class Mixture:
 
     def detach(self) -> Mixture:
         """The same coefficients without their history."""
-        return self.map(Tensor.detach)
+        return self.map(lambda row: row.detach())
 
     def of_cells(self, groups: Sequence[str]) -> list[tuple[Tensor, ...]]:
         """For each cell the rows of its kind, in the order of the layout.
@@ -93,7 +93,7 @@ class Mixture:
 
     def along(self, entries: Tensor) -> list[Tensor]:
         """Directions `[k, coefficients]`, all coefficients flattened and in order, as `[k, *shape]` of each tensor."""
-        parts = torch.split(entries, [row.numel() for row in self.rows], dim=1)
+        parts = entries.split([row.numel() for row in self.rows], dim=1)  # type: ignore[no-untyped-call]
         return [part.reshape(-1, *row.shape) for part, row in zip(parts, self.rows, strict=True)]
 
 

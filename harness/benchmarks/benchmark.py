@@ -46,6 +46,8 @@ class Benchmark:
         scale: its own settings, by dotted key; they override the published protocol.
         open_table: opens the table of a space; None where the benchmark has no table at all.
         table_spaces: the spaces that `open_table` has a table of.
+        scaling: what of the benchmark is smaller than its name says, for every line and figure; empty for nothing.
+        table_kind: where the numbers of a table that is not official come from, a `harness.judges.base.JudgeKind`.
         default_judge: one of `JUDGE_KINDS`, what judges its searches unless something else is asked for.
         recipe: how its architectures are trained from scratch, fields of `harness.judges.recipe.TrainRecipe`.
         spaces: what it says of single spaces.
@@ -57,6 +59,8 @@ class Benchmark:
     scale: Mapping[str, Any] = field(default_factory=dict)
     open_table: Callable[[SpaceLabel], Table] | None = None
     table_spaces: tuple[SpaceLabel, ...] = ()
+    table_kind: str | None = None
+    scaling: str = ""
     default_judge: str = "table"
     recipe: Mapping[str, Any] = field(default_factory=dict)
     spaces: Mapping[SpaceLabel, SpaceScale] = field(default_factory=dict)
@@ -99,26 +103,30 @@ class Benchmark:
         return self.open_table(space)
 
     def judge_in(self, space: SpaceLabel) -> str:
-        """The kind of judge in a space where nothing else is asked for, one of `JUDGE_KINDS`."""
-        own = self.spaces.get(space)
-        return own.judge if own and own.judge else self.default_judge
+        """The kind of judge in a space where nothing else is asked for, one of `JUDGE_KINDS`.
 
-    def judge(self, space: Any, choice: str | None = None, options: Any = None) -> Judge:
+        A table judges the spaces that it holds; in others nothing does, unless the benchmark says so.
+        """
+        own = self.spaces.get(space)
+        if own and own.judge:
+            return own.judge
+        return "none" if self.default_judge == "table" and space not in self.table_spaces else self.default_judge
+
+    def judge(self, space: Any, choice: str | None = None, **options: Any) -> Judge:
         """The judge of a search.
 
         Args:
             space: of the search, a `spaces.base.Space`.
             choice: one of `JUDGE_KINDS`; None for the benchmark's.
-            options: `harness.judges.registry.JudgeOptions`; None for the defaults and the benchmark's recipe.
+            **options: fields of `harness.judges.registry.JudgeOptions` beside the benchmark's recipe and kind of table.
 
         Raises:
             UserError: there is no such judge, or what it needs is missing.
         """
         # The judges read tables and train networks; a benchmark that is only named imports none of that.
         judges = importlib.import_module("harness.judges.registry")
-        if options is None:
-            options = judges.JudgeOptions(recipe=self._train_recipe())
-        return cast("Judge", judges.get_judge(choice or self.judge_in(space.label), self, space, options))
+        chosen = judges.JudgeOptions(recipe=self._train_recipe(), table_kind=self.table_kind, **options)
+        return cast("Judge", judges.get_judge(choice or self.judge_in(space.label), self, space, chosen))
 
     def _train_recipe(self) -> Any:
         recipe_class = importlib.import_module("harness.judges.recipe").TrainRecipe

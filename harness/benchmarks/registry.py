@@ -12,12 +12,13 @@ from pathlib import Path
 from harness.benchmarks.benchmark import Benchmark, SpaceLabel
 from harness.benchmarks.embedded.digits import DIGITS
 from harness.benchmarks.embedded.nb101 import NB101
+from harness.benchmarks.embedded.nb201 import NB201, NB201_CIFAR100, NB201_SMALL
 from harness.benchmarks.files import flattened, read_benchmark
 from harness.errors import UserError
 
 __all__ = ["BENCHMARKS", "Benchmark", "SpaceLabel", "flattened", "get_benchmark"]
 
-BENCHMARKS = (NB101, DIGITS)
+BENCHMARKS = (NB101, DIGITS, NB201, NB201_CIFAR100, NB201_SMALL)
 """Those that have a name of their own."""
 
 

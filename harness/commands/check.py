@@ -10,8 +10,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.commands.run import parse_overrides
-from harness.errors import OneLineParser, UserError, run_command
+from harness.cli import OneLineParser, parse_overrides, run_command
+from harness.errors import UserError
 
 if TYPE_CHECKING:
     from harness.conformance import Subject
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 if all keep the contract, 1 if one breaks it.
 
     Raises:
-        UserError: an optimizer, a check or a setting that there is not.
+        UserError: an optimizer, a space, a check or a setting that there is not.
     """
     options = _parser().parse_args(arguments)
     if not (options.optimizers or options.list):
@@ -37,8 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import torch
 
     from harness.conformance import Subject, all_checks
-    from harness.launch.launching import known_method
+    from harness.search.setup import known_method
     from optimizers.registry import list_methods
+    from spaces.registry import SpaceError, get_space
 
     # The tiny network's operations are too small to share out.
     torch.set_num_threads(1)
@@ -48,9 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if unknown := set(options.skip) - {check.name for check in all_checks()}:
         raise UserError(f"--skip: no check is called {unknown.pop()!r}; --list prints them")
+    try:
+        space = get_space(options.space) if options.space else None
+    except SpaceError as error:
+        raise UserError(f"--space: {error}") from None
     every = [method.name for method in list_methods()]
     names = [name for given in options.optimizers for name in (every if given == "all" else [given])]
-    subjects = [Subject(known_method(name), settings) for name in names]
+    subjects = [Subject(known_method(name), settings, space) for name in names]
     for subject in subjects if settings else []:
         # What is wrong with the class itself is for the checks to say.
         with contextlib.suppress(TypeError, AttributeError):
@@ -65,7 +70,8 @@ def _report(subject: Subject, skip: Sequence[str]) -> bool:
     """Print a line for each check as it is done, and say whether no promise is broken."""
     from harness.conformance import judge
 
-    print(f"{subject.method.name}, on a tiny network on the CPU", flush=True)
+    where = f", in space {subject.space.label}" if subject.space else ""
+    print(f"{subject.method.name}{where}, on a tiny network on the CPU", flush=True)
     started, outcomes = time.monotonic(), []
     for verdict in judge(subject, skip):
         words = f": {verdict.words}" if verdict.words else ""
@@ -93,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="OPTIMIZER",
         help="a method's name, or module:Class for one of your own; `all` for every built-in method",
     )
+    add("--space", metavar="SPACE", help="check it in this space, by name or module:NAME; by default in 1, 2 and 3")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="check it with a setting; may be repeated")
     add("--skip", action="append", default=[], metavar="CHECK", help="leave out a check; may be repeated")
     add("--list", action="store_true", help="print the checks and stop")

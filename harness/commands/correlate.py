@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from harness.errors import OneLineParser, positive_integer, run_command
+from harness.cli import OneLineParser, add_checkpoints, draw_for, positive_integer, run_command
+from harness.errors import UserError
 from harness.records.journal import is_there, journal
 from harness.records.run_folder import CORRELATION
-from harness.revisit.arguments import add_arguments, conditions, draw_for, revisit_each
+from harness.revisit.each import conditions, revisit_each
 
 if TYPE_CHECKING:
     from harness.revisit.search import Revisited
@@ -36,7 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         RunFolderError: there is no run, or one cannot be read.
     """
     options = _parser().parse_args(arguments)
-    done = revisit_each(options, lambda then: print("\n".join(as_text(compute(then, options.cells)))))
+    done = revisit_each(
+        options.runs,
+        options.epoch,
+        lambda then: print("\n".join(as_text(compute(then, options.cells)))),
+        bench=options.bench,
+        device=options.device,
+    )
     for name, meaning in MEANINGS.items():
         print(f"{name} statistics: {meaning}")
 
@@ -59,7 +66,11 @@ def compute(then: Revisited, cells: int = CELLS) -> dict[str, Any]:
     asked = {"cells": cells, "checkpoint_sha256": then.checkpoint_sha256}
     if is_there(result, asked):
         return then.folder.results(CORRELATION)[then.epoch]
-    truths = Truths(then.table, then.search.task.space)
+    if then.table is None:
+        raise UserError(f"{then.folder.path}: its space has no table, so that there is nothing to correlate with")
+    from spaces.nb101.space import get_space
+
+    truths = Truths(then.table, get_space(then.record["space"]))
     drawn = draw_cells(then, cells, truths)
     given = {**conditions(then), **asked}
     with journal(result, given) as measured:
@@ -155,7 +166,7 @@ def _parser() -> OneLineParser:
         "correlation/epoch<E>.json into the run folder, goes on where it was stopped, prints a table, and draws the "
         "figure with every method that has a result at that epoch.",
     )
-    add_arguments(parser)
+    add_checkpoints(parser)
     parser.add_argument(
         "--cells", type=positive_integer, default=CELLS, metavar="N", help=f"cells to draw (default: {CELLS})"
     )

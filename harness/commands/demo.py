@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.errors import OneLineParser, positive_integer, run_command
+from harness.cli import OneLineParser, positive_integer, run_command
 
 OPTIMIZERS = ("darts", "sdarts_rs", "sdarts_adv")
 
@@ -17,22 +17,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Search space 1 on digits with DARTS and both SDARTS, then draw the figures.
 
     Returns:
-        the status of the first command that failed, or 0.
+        the status of the first search that failed, or 0.
     """
     options = _parser().parse_args(arguments)
     started = time.monotonic()
-    from harness.commands import plot, run
+
+    from harness.launch.launching import launch
+    from harness.launch.request import Request
+    from plots.figures.writing import draw_overview
 
     for optimizer in OPTIMIZERS:
         command = ["--bench", "digits", "--space", "1", "--optimizer", optimizer, "--seeds", str(options.seeds)]
         command += ["--epochs", str(options.epochs), "--results", str(options.results)]
         print(f"$ python -m harness.run {' '.join(command)}", flush=True)
-        if status := run.main(command):
+        request = Request(
+            bench="digits",
+            space=1,
+            optimizer=optimizer,
+            seeds=range(options.seeds),
+            epochs=options.epochs,
+            results=options.results,
+            command=["python", "-m", "harness.run", *command],
+        )
+        if status := launch([request]):
             return status
     results = options.results / "digits"
     print(f"$ python -m harness.plot {results}", flush=True)
-    if status := plot.main([str(results)]):
-        return status
+    draw_overview(results, None)
     print(f"done in {time.monotonic() - started:.0f} s; look at the figures in {results / 'figures'}")
     return 0
 

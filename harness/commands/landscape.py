@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from harness.errors import OneLineParser, positive_integer, run_command
+from harness.cli import OneLineParser, add_checkpoints, draw_for, positive_integer, run_command
 from harness.records.journal import is_there, journal
 from harness.records.run_folder import LANDSCAPE
-from harness.revisit.arguments import add_arguments, conditions, draw_for, revisit_each
+from harness.revisit.each import conditions, revisit_each
 
 if TYPE_CHECKING:
     from harness.revisit.search import Measured, Revisited
@@ -31,7 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         RunFolderError: there is no run, or one cannot be read.
     """
     options = _parser().parse_args(arguments)
-    done = revisit_each(options, lambda then: compute(then, options.points, options.radius))
+    done = revisit_each(
+        options.runs,
+        options.epoch,
+        lambda then: compute(then, options.points, options.radius),
+        bench=options.bench,
+        device=options.device,
+    )
 
     from plots.figures import landscape
 
@@ -116,7 +122,7 @@ def _parser() -> OneLineParser:
         "landscape/epoch<E>.json into the run folder, goes on where it was stopped, and draws the figure with every "
         "method that has a landscape at that epoch.",
     )
-    add_arguments(parser)
+    add_checkpoints(parser)
     parser.add_argument(
         "--points", type=_odd, default=POINTS, metavar="N", help=f"points along each direction, odd (default: {POINTS})"
     )

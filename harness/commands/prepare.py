@@ -12,9 +12,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.cli import OneLineParser, run_command
 from harness.data.folder import ENVIRONMENT_VARIABLE, data_folder
 from harness.data.registry import describe_datasets, prepare_dataset
-from harness.errors import OneLineParser, UserError, run_command
+from harness.errors import UserError
 from harness.tables.index import IndexInfo
 from harness.tables.open import OFFICIAL_INDEX, OFFICIAL_URL, cut_table, describe, prepare_table
 

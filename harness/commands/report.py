@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.commands.compare import add_question, asked_question, check_baseline
-from harness.errors import OneLineParser, UserError, run_command
+from harness.cli import OneLineParser, add_question, run_command
+from harness.errors import UserError
 
 PORT = 8101
-MOST_LISTED = 5
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,56 +31,25 @@ def main(arguments: list[str] | None = None) -> int:
 
         print(measures_text(), end="")
         return 0
-    if options.serve:
-        from plots.report.live import serve
-
-        return serve(options.results, PORT if options.port is None else options.port, asked_question(options))
     if options.tensorboard is not None:
         from plots.report.event_files import write_event_files
 
         for path in write_event_files(options.results, options.tensorboard):
             print(path)
         return 0
-    print(_write_page(options))
+
+    from plots.judgement.comparing import asked_question
+
+    question = asked_question(options.metric, options.family, options.baseline, options.epochs)
+    if options.serve:
+        from plots.report.live import serve
+
+        return serve(options.results, PORT if options.port is None else options.port, question)
+
+    from plots.report.writing import write_page
+
+    print(write_page(options.results, options.out or options.results / "report.html", question, options.baseline))
     return 0
-
-
-def _write_page(options: argparse.Namespace) -> Path:
-    """Write the page of all runs at or below a folder, and say where no run can be shown.
-
-    Raises:
-        UserError: there is nothing that looks like a run, or no such measure or baseline.
-        RunFolderError: there is no such folder.
-        OSError: the file cannot be written.
-    """
-    from harness.records.run_folder import write_atomically
-    from plots.report.page import page
-    from plots.report.writing import Report
-
-    results: Path = options.results
-    out: Path = options.out or results / "report.html"
-    if out.is_dir():
-        raise UserError(f"--out: expected a file, such as {out / 'report.html'}, got the folder {out}")
-    data = Report(results, out.parent, asked_question(options)).data()
-    blocks = [one["block"] for one in data["comparisons"] if one["block"]]
-    check_baseline(options, (method["name"] for block in blocks for method in block["methods"]))
-    if not data["comparisons"] and not data["left_out"]:
-        raise UserError(f"{results}: holds no run; `python -m harness.run --results {results}` makes one")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(out, page(data))
-    _say_left_out(data["left_out"])
-    if not data["comparisons"]:
-        print(f"{results}: no run can be shown; the page lists why", file=sys.stderr)
-    return out
-
-
-def _say_left_out(left_out: Sequence[Mapping[str, str]]) -> None:
-    """A line for each folder that does not count; of many, their number."""
-    if len(left_out) > MOST_LISTED:
-        print(f"left out: {len(left_out)} folders; the page lists them with the reasons", file=sys.stderr)
-        return
-    for one in left_out:
-        print(f"left out: {one['path']}: {one['reason']}", file=sys.stderr)
 
 
 def _parser() -> OneLineParser:

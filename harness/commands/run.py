@@ -5,15 +5,21 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from harness.errors import OneLineParser, UserError, positive_integer, run_command
+from harness.cli import OneLineParser, positive_integer, run_command
+from harness.errors import UserError
+from harness.launch.pool import quit_on_signals
+from harness.launch.request import Request
 
 if TYPE_CHECKING:
-    from harness.launch.launching import Request
+    from optimizers.registry import Method
+
+MOST_SEEDS = 100_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,23 +33,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     if options.optimizer == "list" or options.bench == "list":
-        _print_lists(options.optimizer == "list", options.bench == "list")
+        _print_lists(options.optimizer == "list", options.bench == "list", options.json)
         return 0
-    if options.space is None or options.optimizer is None or options.seeds is None:
+    if options.space is None or options.optimizer is None or (options.seeds is None and options.seed is None):
         raise UserError(
             "expected --space, --optimizer and --seeds, for example: "
             "python -m harness.run --space 1 --optimizer darts --seeds 2 --bench digits"
         )
-    seeds = parse_seeds(options.seeds)
-
-    # Importing torch takes seconds, which `--help` and a mistyped seed do not wait for.
-    from harness.launch.launching import Request, launch
-
+    if options.json:
+        raise UserError("--json goes with --optimizer list or --bench list")
+    if options.seeds is not None and options.seed is not None:
+        raise UserError("--seed and --seeds are both given; leave one out")
     request = Request(
         bench=options.bench,
         space=options.space,
         optimizer=options.optimizer,
-        seeds=seeds,
+        seeds=[options.seed] if options.seeds is None else parse_seeds(options.seeds),
         epochs=options.epochs,
         results=options.results,
         device=options.device,
@@ -52,11 +57,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         workers=options.workers,
         threads=options.threads,
         table_backend=options.table_backend,
+        judge=options.judge,
+        judge_every=options.judge_every,
+        imports=options.imports,
         keep=parse_epochs(options.keep),
         command=["python", "-m", "harness.run", *(arguments if arguments is not None else sys.argv[1:])],
     )
-    requests = [request] if options.grid is None else grid_requests(request, options.grid)
-    return launch(requests, dry_run=options.dry_run)
+
+    from harness.launch.launching import launch
+
+    return launch([request] if options.grid is None else grid_requests(request, options.grid), options.dry_run)
 
 
 def grid_requests(request: Request, grid: str) -> list[Request]:
@@ -111,25 +121,31 @@ def _authors_grid(optimizer: str) -> tuple[str, list[str]]:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """`6` means the seeds 0 to 5; `3,5,7` means those, and `3,` the seed 3 alone.
+    """`6` means the seeds 0 to 5; `2-4` means 2 to 4, `3,5,7` those, `0-2,7` both, and `3,` the seed 3 alone.
 
     Raises:
-        UserError: not of that form, none at all, or one twice.
+        UserError: not of that form, none at all, more than `MOST_SEEDS`, or one twice.
     """
-    form = "--seeds: expected a number of seeds such as 6, or a list such as 3,5,7"
-    try:
-        numbers = [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise UserError(f"{form}, got {text!r}") from None
-    if "," not in text:
-        if len(numbers) != 1 or numbers[0] < 1:
-            raise UserError(f"{form}; at least 1, got {text!r}")
-        return list(range(numbers[0]))
-    if not numbers or min(numbers) < 0:
-        raise UserError(f"{form}; seeds from 0, got {text!r}")
-    if len(set(numbers)) != len(numbers):
+    form = "--seeds: expected a number of seeds such as 6, a range such as 2-4, or a list such as 3,5,7"
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    ranges = []
+    for part in parts:
+        matched = re.fullmatch(r"(\d{1,18})(?:-(\d{1,18}))?", part, re.ASCII)
+        if not matched:
+            raise UserError(f"{form}; whole numbers from 0, got {text!r}")
+        first = int(matched[1])
+        ranges.append(range(first, int(matched[2] or first) + 1))
+    if "," not in text and "-" not in text and ranges:
+        ranges = [range(ranges[0].start)]
+    count = sum(map(len, ranges))
+    if not ranges or not all(map(len, ranges)):
+        raise UserError(f"{form}; at least one seed, got {text!r}")
+    if count > MOST_SEEDS:
+        raise UserError(f"{form}; at most {MOST_SEEDS:,}, got {count:,}")
+    seeds = [seed for each in ranges for seed in each]
+    if len(set(seeds)) != len(seeds):
         raise UserError(f"{form}; each once, got {text!r}")
-    return numbers
+    return seeds
 
 
 def parse_epochs(text: str) -> list[int]:
@@ -164,26 +180,97 @@ def parse_overrides(pairs: Sequence[str]) -> dict[str, str]:
     return overrides
 
 
-def _print_lists(optimizers: bool, benches: bool) -> None:
+def _print_lists(optimizers: bool, benches: bool, as_json: bool) -> None:
+    """Print what there is, for people or for programs."""
+    content: dict[str, Any] = {}
     if optimizers:
         from optimizers.registry import list_methods, list_offered
 
         offered, problems = list_offered()
         # An offered class may be registered by its own module, too.
         methods = list({method.name: method for method in [*list_methods(), *offered]}.values())
-        width = max(len(method.name) for method in methods) + 2
-        for method in methods:
-            settings = f" {json.dumps(dict(method.settings))}" if method.settings else ""
-            print(f"{method.name:{width}}{method.summary}{settings}")
-        print(f"{'MODULE:CLASS':{width}}one of your own; docs/your-own-method.md shows one")
         for problem in problems:
             print(f"note: {problem}", file=sys.stderr)
+        if as_json:
+            content["optimizers"] = [_described(method, methods) for method in methods]
+        else:
+            _print_methods(methods)
     if benches:
         from harness.benchmarks.registry import BENCHMARKS
 
-        for bench in BENCHMARKS:
-            print(f"{bench.name:14}{bench.summary}")
-        print(f"{'FILE.toml':14}any other; the docstring of harness/benchmarks/files.py shows one")
+        if as_json:
+            content["benches"] = [{"name": bench.name, "summary": bench.summary} for bench in BENCHMARKS]
+        else:
+            for bench in BENCHMARKS:
+                print(f"{bench.name:14}{bench.summary}")
+            print(f"{'FILE.toml':14}any other; the docstring of harness/benchmarks/files.py shows one")
+    if as_json:
+        print(json.dumps(content, indent=1))
+
+
+def _print_methods(methods: Sequence[Method]) -> None:
+    """A line for each method, and once how one with a perturbation is called."""
+    from optimizers.registry import PERTURBATIONS
+
+    plain = [method for method in methods if perturbed_form_of(method, methods) is None]
+    width = max(len(method.name) for method in plain) + 2
+    for method in plain:
+        print(f"{method.name:{width}}{method.summary}")
+    print(f"{'MODULE:CLASS':{width}}one of your own; docs/your-own-method.md shows one")
+    print("\nA method that relaxes is known with each perturbation, too:")
+    for suffix, (_, words) in PERTURBATIONS.items():
+        print(f"{'NAME_' + suffix:{width}}NAME {words}")
+    renamed: dict[str, list[str]] = {}
+    for method in methods:
+        unperturbed = perturbed_form_of(method, methods)
+        if unperturbed and method.name.rpartition("_")[0] != unperturbed.name:
+            renamed.setdefault(unperturbed.name, []).append(method.name)
+    for name, names in renamed.items():
+        print(f"Those of {name} are called {', '.join(names)}.")
+
+
+def perturbed_form_of(method: Method, methods: Sequence[Method]) -> Method | None:
+    """The method that another is with a perturbation besides, and nothing else changed; None if there is none."""
+    without = {key: value for key, value in method.settings.items() if key != "perturbation.kind"}
+    if len(without) == len(method.settings):
+        return None
+    return next(
+        (
+            other
+            for other in methods
+            if other.optimizer_class is method.optimizer_class and dict(other.settings) == without
+        ),
+        None,
+    )
+
+
+def _described(method: Method, methods: Sequence[Method]) -> dict[str, Any]:
+    """A method as JSON."""
+    unperturbed = perturbed_form_of(method, methods)
+    return {
+        "name": method.name,
+        "summary": method.summary,
+        "class": f"{method.optimizer_class.__module__}:{method.optimizer_class.__qualname__}",
+        "settings": dict(method.settings),
+        "grid": None if method.grid is None else {method.grid[0]: list(method.grid[1])},
+        "perturbed_form_of": unperturbed.name if unperturbed else None,
+    }
+
+
+def _whole_number(low: int, high: int) -> Callable[[str], int]:
+    """The type of an argument that is a whole number between two bounds, both allowed."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d{1,18}", text, re.ASCII) or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {low:,} to {high:,}, got {text!r}")
+        return int(text)
+
+    return parse
+
+
+def _space(text: str) -> int | str:
+    """A space by its number or its name."""
+    return int(text) if re.fullmatch(r"\d{1,18}", text, re.ASCII) else text
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -194,13 +281,14 @@ def _parser() -> argparse.ArgumentParser:
         "are skipped, half-done ones go on.",
     )
     add = parser.add_argument
-    add("--space", type=int, choices=(1, 2, 3), help="search space")
+    add("--space", type=_space, metavar="NUMBER|NAME", help="search space: 1, 2 or 3")
     add("--optimizer", metavar="NAME", help="method, or module:Class for one of your own; `list` prints what there is")
-    add("--seeds", metavar="N|LIST", help="6 means seeds 0 to 5; 3,5,7 means those")
+    add("--seeds", metavar="N|RANGE|LIST", help="6 means seeds 0 to 5; 2-4 means 2, 3 and 4; 3,5,7 means those")
+    add("--seed", type=_whole_number(0, 10**18), metavar="K", help="the seed K alone, as for an array of jobs")
     add("--bench", default="nb101", metavar="NAME|FILE.toml", help="benchmark (default: nb101); `list` prints them")
     add(
         "--epochs",
-        type=positive_integer,
+        type=_whole_number(1, 100_000),
         metavar="N",
         help="epochs, over which schedules stretch (default: the benchmark's, 100)",
     )
@@ -224,7 +312,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--threads",
-        type=positive_integer,
+        type=_whole_number(1, 1024),
         default=1,
         metavar="N",
         help="CPU threads of a seed; part of what makes a run repeat to the bit (default: 1)",
@@ -236,6 +324,22 @@ def _parser() -> argparse.ArgumentParser:
         help="what answers for the table: our index, or the official API, which gives the same numbers from the file "
         "that the index was made from, needs TensorFlow and loads it for minutes (default: index)",
     )
+    add("--judge", metavar="NAME", help="what says how good an architecture is (default: the benchmark's table)")
+    add(
+        "--judge-every",
+        type=_whole_number(1, 100_000),
+        default=10,
+        metavar="N",
+        help="epochs between judgements, where one takes long, as training does (default: 10)",
+    )
+    add(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import a module of the current folder first, which registers a companion, a probe, a space or a data set",
+    )
     add(
         "--keep",
         default="",
@@ -244,8 +348,10 @@ def _parser() -> argparse.ArgumentParser:
         "`harness.correlate` look at; 0 is before any training, and that of the last epoch always stays",
     )
     add("--dry-run", action="store_true", help="say what would be run and stop")
+    add("--json", action="store_true", help="print a list as JSON, every name and setting in it")
     return parser
 
 
 if __name__ == "__main__":
+    quit_on_signals()
     sys.exit(run_command(main))

@@ -12,7 +12,10 @@ where to look. `python -m harness.check my_module:MyOptimizer` runs them all; a 
         check()
 
 A check that has nothing to say about a method is skipped. What is legal for one method and a mistake in most others can
-be left out by name and reason: `conformance_checks(MyOptimizer, skip={"...": "because ..."})`.
+be left out by name and reason, as by a method that means to train its alphas on the training split:
+`conformance_checks(MyOptimizer, skip={"alphas_follow_the_validation_batch": "one level, on purpose"})`.
+
+By default a method is run in the spaces 1, 2 and 3 and judged in the first; `space="..."` judges it in another one.
 """
 
 from __future__ import annotations

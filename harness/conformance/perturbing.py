@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from harness.conformance.subject import (
@@ -19,14 +19,17 @@ from harness.conformance.subject import (
     state,
     stopped_weights,
     train,
+    watched,
+    weight_mixture,
     without_alpha_step,
     without_weight_step,
 )
 from harness.conformance.suite import NotJudged, Violation, promise
-from harness.conformance.watching import Calls, WatchedSupernet
-from optimizers.base import Batch, Optimizer, Purpose
-from spaces.nb101.coefficients import Mixture
-from spaces.nb101.supernet import FoldedWeights
+from harness.conformance.watching import Calls
+from optimizers.base import Optimizer
+from optimizers.steps import Batch, Purpose
+from spaces.base import Pass
+from spaces.mixture import Mixture
 
 TRIALS = 8
 
@@ -44,7 +47,7 @@ def mixtures_lie_on_the_simplex(subject: Subject) -> None:
     for kind in ("uniform", "adversarial"):
         perturbed = subject.perturbed(kind).optimizer()
         perturbed.begin_epoch(EPOCHS - 1)
-        _check_rows(perturbed, perturbed.weight_mixture(0, batch(0)), f"weight_mixture with perturbation.kind={kind}")
+        _check_weight_mixture(perturbed, f"weight_mixture with perturbation.kind={kind}")
 
 
 def _check_mixtures(optimizer: Optimizer, when: str) -> None:
@@ -53,13 +56,19 @@ def _check_mixtures(optimizer: Optimizer, when: str) -> None:
     purposes: tuple[Purpose, ...] = ("architecture", "weights", "hessian", "evaluation")
     for purpose in purposes:
         _check_rows(optimizer, optimizer.mixture(purpose, 0), f"mixture({purpose!r}), {when}")
-    _check_rows(optimizer, optimizer.weight_mixture(0, batch(0)), f"weight_mixture, {when}")
+    _check_weight_mixture(optimizer, f"weight_mixture, {when}")
+
+
+def _check_weight_mixture(optimizer: Optimizer, which: str) -> None:
+    mixture = weight_mixture(optimizer, 0, batch(0))
+    if mixture is not None:
+        _check_rows(optimizer, mixture, which)
 
 
 def _check_rows(optimizer: Optimizer, mixture: Mixture, which: str, per_cell: bool | None = None) -> None:
     hook = which.partition(",")[0].partition("(")[0].partition(" ")[0]
-    cells = (optimizer.supernet.config.cells,) if (optimizer.per_cell if per_cell is None else per_cell) else ()
-    expected = [(*cells, *shape) for shape in optimizer.supernet.space.row_shapes]
+    each, network = optimizer.per_cell if per_cell is None else per_cell, optimizer.supernet
+    expected = [((network.cells_of(row.group), *row.shape) if each else row.shape) for row in network.space.layout]
     shapes = [tuple(row.shape) for row in mixture.rows]
     if shapes != expected:
         raise Violation(
@@ -77,28 +86,33 @@ def _check_rows(optimizer: Optimizer, mixture: Mixture, which: str, per_cell: bo
             )
 
 
-def _seen_by_weight_step(optimizer: Optimizer, index: int, training: Batch) -> tuple[list[Mixture], int]:
-    """The coefficients of each cell that a weight step multiplies, and how many gradients it takes to get there.
+def _seen_by_weight_step(optimizer: Optimizer, index: int, training: Batch) -> tuple[Mixture, int]:
+    """The mixture that a weight step multiplies, and how many gradients it takes to get there.
 
     The weights do not move; the last pass counts, since an attack may need others.
     """
-    supernet = optimizer.supernet
-    assert isinstance(supernet, WatchedSupernet)
-    supernet.passes.clear()
-    with without_alpha_step(optimizer), stopped_weights(optimizer), Calls() as calls:
+    network = watched(optimizer)
+    network.passes.clear()
+    with without_alpha_step(optimizer), stopped_weights(optimizer), Calls(network) as calls:
         optimizer.step(index, training, batch(40_000))
-    if supernet.passes:
-        return supernet.passes[-1], calls.derivatives
-    return optimizer.weight_mixture(index, training).of_cells(supernet.config.cells), calls.derivatives
+    if network.passes:
+        return network.passes[-1], calls.derivatives
+    mixture = weight_mixture(optimizer, index, training)
+    if mixture is None:
+        raise Violation(
+            "step makes no pass in training mode at self.weights, so that no weight is trained. Look at step"
+        )
+    return mixture, calls.derivatives
 
 
-def _clean(optimizer: Optimizer, index: int) -> list[Mixture]:
-    mixture = optimizer.mixture("weights", index).map(lambda row: row.detach().clone())
-    return mixture.of_cells(optimizer.supernet.config.cells)
+def _clean(optimizer: Optimizer, index: int) -> Mixture:
+    return optimizer.mixture("weights", index).map(lambda row: row.detach().clone())
 
 
-def _same(left: Sequence[Mixture], right: Sequence[Mixture]) -> bool:
-    return all(rows_equal(a.rows, b.rows) for a, b in zip(left, right, strict=True))
+def _same(optimizer: Optimizer, left: Mixture, right: Mixture) -> bool:
+    """Whether two mixtures multiply the same in every cell."""
+    cells = (mixture.of_cells(optimizer.supernet.groups) for mixture in (left, right))
+    return all(rows_equal(one, other) for one, other in zip(*cells, strict=True))
 
 
 @promise("mixtures_lie_on_the_simplex")
@@ -110,7 +124,7 @@ def a_perturbation_reaches_the_weight_step(subject: Subject) -> None:
     optimizer = variant.optimizer()
     optimizer.begin_epoch(EPOCHS - 1)
     reached = [
-        not _same(_clean(optimizer, step), _seen_by_weight_step(optimizer, step, batch(step))[0])
+        not _same(optimizer, _clean(optimizer, step), _seen_by_weight_step(optimizer, step, batch(step))[0])
         for step in range(STEPS)
     ]
     # An attack that fails is put back; the next check looks at attacks.
@@ -118,7 +132,7 @@ def a_perturbation_reaches_the_weight_step(subject: Subject) -> None:
         raise Violation(
             f"perturbation.kind={variant.kind} changes nothing: the weight step multiplies the clean mixture, though "
             "relaxes is True, so that the method is also known as X_rs and X_adv. Look at weight_step and "
-            "weight_mixture: end in self.perturbation.apply, or set relaxes = False"
+            "weight_mixture: end in what the companions make of the mixture, or set relaxes = False"
         )
 
 
@@ -137,7 +151,7 @@ def only_the_weight_step_sees_the_perturbation(subject: Subject) -> None:
         ours, theirs = variant.optimizer(), plain.optimizer()
         for optimizer in (ours, theirs):
             optimizer.begin_epoch(EPOCHS - 1)
-        ours.weight_mixture(0, batch(0))
+        weight_mixture(ours, 0, batch(0))
         for what, hook, look in _MEASURED:
             if not torch.equal(look(ours), look(theirs)):
                 raise Violation(
@@ -159,7 +173,8 @@ def _hessian_loss(optimizer: Optimizer) -> Tensor:
 
 
 def _logits(optimizer: Optimizer) -> Tensor:
-    return optimizer.evaluate(optimizer.evaluation_weights(batch(1), refresh=False), 0, batch(2).images).detach()
+    logits: Tensor = optimizer.evaluate(optimizer.evaluation_weights(batch(1), refresh=False), 0, batch(2).inputs)
+    return logits.detach()
 
 
 _MEASURED: list[tuple[str, str, Callable[[Optimizer], Tensor]]] = [
@@ -191,9 +206,11 @@ def _attacks(subject: Subject, certain: bool = False) -> list[Subject]:
     rises: list[Tensor] = []
     for trial in range(TRIALS):
         index, training = trial % STEPS, batch(50_000 + trial)
-        clean, folded = _clean(optimizer, index), optimizer.supernet.fold(optimizer.weights)
+        # Of a copy, since a network may fold nothing, and the weight step moves the statistics.
+        folded = optimizer.supernet.fold(optimizer.weights.frozen().with_own_buffers())
+        clean = _clean(optimizer, index)
         seen, derivatives = _seen_by_weight_step(optimizer, index, training)
-        if not _same(clean, seen) and (certain or derivatives > 1):
+        if not _same(optimizer, clean, seen) and (certain or derivatives > 1):
             rises.append(_losses(optimizer, folded, seen, training) - _losses(optimizer, folded, clean, training))
     published = certain and type(optimizer).attack_loss is Optimizer.attack_loss
     if rises and (rise := _rise(torch.stack(rises), published)) < 0:
@@ -210,13 +227,15 @@ def _attacks(subject: Subject, certain: bool = False) -> list[Subject]:
     return [subject] if rises else []
 
 
-def _losses(optimizer: Optimizer, folded: FoldedWeights, mixtures: list[Mixture], images: Batch) -> Tensor:
-    """Cross-entropy `[2]` with batch norm's stored statistics, as in the published attack, and with the batch's own."""
-    supernet = optimizer.supernet
+def _losses(optimizer: Optimizer, folded: Any, mixture: Mixture, training: Batch) -> Tensor:
+    """The task's loss `[2]` with batch norm's stored statistics, as in the published attack, and with the batch's."""
+    network, own = optimizer.supernet, Pass(training=True, update_statistics=False)
     with torch.no_grad():
-        stored = supernet(folded, mixtures, images.images)
-        own = supernet(optimizer.weights.frozen(), mixtures, images.images, training=True, update_statistics=False)
-        return torch.stack([F.cross_entropy(logits, images.labels) for logits in (stored, own)])
+        outputs = (
+            network(folded, mixture, training.inputs),
+            network(optimizer.weights.frozen(), mixture, training.inputs, own),
+        )
+        return torch.stack([optimizer.task.loss(each, training.targets) for each in outputs])
 
 
 def _rise(rises: Tensor, published: bool) -> float:

@@ -7,7 +7,18 @@ from collections.abc import Sequence
 
 import torch
 
-from harness.conformance.subject import STEPS, Subject, batch, batches, moved, named, state, train, validation
+from harness.conformance.subject import (
+    STEPS,
+    Subject,
+    batch,
+    batches,
+    moved,
+    named,
+    state,
+    train,
+    validation,
+    watched,
+)
 from harness.conformance.suite import Violation, promise
 from harness.conformance.watching import Calls, Draws, GlobalGenerators, RecordingRandomness, global_generators_kept
 from optimizers.base import Optimizer
@@ -30,7 +41,7 @@ def global_generators_are_left_alone(subject: Subject) -> None:
             _check_untouched(generators, "step")
             optimizer.end_epoch(validation)
             _check_untouched(generators, "end_epoch")
-        optimizer.evaluate(optimizer.evaluation_weights(batch(0), refresh=True), 0, batch(0).images)
+        optimizer.evaluate(optimizer.evaluation_weights(batch(0), refresh=True), 0, batch(0).inputs)
         if optimizer.alphas:
             optimizer.architecture_loss(batch(0), update_statistics=False)
         optimizer.derive()
@@ -54,7 +65,8 @@ def seeds_are_independent(subject: Subject) -> None:
     alone = subject.optimizer(seed=1)
     train(alone, range(2))
     first, second = subject.optimizer(seed=0), subject.optimizer(seed=1)
-    if torch.equal(first.weights.parameters["stem.weight"], second.weights.parameters["stem.weight"]):
+    weights = (next(iter(optimizer.weights.parameters.values())) for optimizer in (first, second))
+    if torch.equal(*weights):
         raise Violation(
             "seeds 0 and 1 start from the same weights. Look at __init__: pass on the randomness that it is given"
         )
@@ -141,7 +153,7 @@ def a_step_does_not_wait_for_the_device(subject: Subject) -> None:
         optimizer = variant.optimizer()
         optimizer.begin_epoch(0)
         optimizer.step(0, *batches(0, 0))
-        with Calls() as calls:
+        with Calls(watched(optimizer)) as calls:
             optimizer.step(1, *batches(0, 1))
         if calls.waits:
             raise Violation(
@@ -151,5 +163,5 @@ def a_step_does_not_wait_for_the_device(subject: Subject) -> None:
         if calls.skipping and not optimizer.skips_operations:
             raise Violation(
                 "a step asks which coefficients are zero, though the class does not say that it skips operations. "
-                "Look at the property skips_operations, and at skip_zeros where the supernet is called"
+                "Look at the property skips_operations, and at Pass.skip_zeros where the network is called"
             )

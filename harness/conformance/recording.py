@@ -1,4 +1,4 @@
-"""That a step can be recorded once and replayed, as `harness.stepping` does on a GPU.
+"""That a step can be recorded once and replayed, as `harness.search.steps` does on a GPU.
 
 A CUDA graph repeats operations on the same memory; what Python did between them, and numbers that it put in, stay as
 they were when the step was recorded. Here the operations are remembered on the CPU and repeated in the same sense.
@@ -18,7 +18,8 @@ from torch.utils._pytree import tree_leaves
 
 from harness.conformance.subject import STEPS, Subject, batch, moved, named, state, validation
 from harness.conformance.suite import NotJudged, Violation, promise, raised
-from optimizers.base import Batch, Optimizer
+from optimizers.base import Optimizer
+from optimizers.steps import Batch
 
 
 class Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -125,9 +126,9 @@ def a_recorded_step_is_the_step(subject: Subject) -> None:
 
 
 _LOOK = (
-    "Look at begin_epoch: self.placed keeps what is drawn in its place, and what a schedule sets is filled into a "
-    "tensor; at_step picks a step's own. A method that cannot be recorded says so by the property capturable, and is "
-    "slower"
+    "Look at begin_epoch: optimizers.steps.placed keeps what is drawn in its place, and what a schedule sets is filled "
+    "into a tensor; at_step picks a step's own. A method that cannot be recorded says so by the property capturable, "
+    "and is slower"
 )
 
 
@@ -140,15 +141,15 @@ def _place_rate(optimizer: Optimizer) -> None:
 def _run_recorded(optimizer: Optimizer) -> None:
     """Two epochs: the first step as it is, the second recorded, all others replayed."""
     index = torch.zeros(1, dtype=torch.int64)
-    places = tuple(Batch(one.images.clone(), one.labels.clone()) for one in _batches(0, 0))
+    places = tuple(Batch(one.inputs.clone(), one.targets.clone()) for one in _batches(0, 0))
     recording = Recording()
     for epoch in range(2):
         optimizer.begin_epoch(epoch)
         for step in range(STEPS):
             index.fill_(step)
             for place, one in zip(places, _batches(epoch, step), strict=True):
-                place.images.copy_(one.images)
-                place.labels.copy_(one.labels)
+                place.inputs.copy_(one.inputs)
+                place.targets.copy_(one.targets)
             if (epoch, step) == (0, 1):
                 with recording.optimizers_as_a_whole(), recording:
                     optimizer.step(index, *places)

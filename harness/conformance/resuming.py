@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from harness.conformance.subject import Subject, moved, named, state, train
+from harness.conformance.subject import Subject, leaves, moved, named, state, train
 from harness.conformance.suite import Violation, promise
 from optimizers.base import Optimizer
 
@@ -45,7 +44,7 @@ def _check(whole: Optimizer, resumed: Optimizer, when: str, lost: list[str] | No
     different = moved(state(whole), state(resumed))
     if not different and whole.derive() == resumed.derive():
         return
-    what = named(different) if different else "the derived cell"
+    what = named(different) if different else "the derived architecture"
     suspects = f" ({named(lost)} {'is' if len(lost) == 1 else 'are'} not what it was)" if lost else ""
     raise Violation(
         f"a resumed search differs from the uninterrupted one in {what} {when}: something that survives an epoch is "
@@ -55,28 +54,10 @@ def _check(whole: Optimizer, resumed: Optimizer, when: str, lost: list[str] | No
 
 def _differing(whole: Optimizer, resumed: Optimizer) -> list[str]:
     """Attributes that are not the same after loading; much of it, such as an epoch's noise, is drawn anew anyway."""
-    ours, theirs = dict(_leaves(whole, "self")), dict(_leaves(resumed, "self"))
-    transient = ("self.epoch", "self.index", "self.noise", "self.epsilon", "self.weight_optimizer", "self.supernet")
+    ours, theirs = dict(leaves(whole, "self")), dict(leaves(resumed, "self"))
+    transient = ("self.epoch", "self.companions", "self.weight_optimizer", "self.supernet")
     names = [name for name, value in ours.items() if name not in theirs or not _equal(value, theirs[name])]
     return [name for name in dict.fromkeys(names) if not name.startswith(transient)]
-
-
-def _leaves(value: object, name: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Numbers, text and tensors within an object, by the attribute that leads there."""
-    if isinstance(value, (Tensor, bool, int, float, str)) or value is None:
-        yield name, value
-    elif depth < 3:
-        if isinstance(value, dict):
-            parts = {f"{name}[{key!r}]": part for key, part in value.items()}
-        elif isinstance(value, (list, tuple)):
-            yield f"len({name})", len(value)
-            parts = {f"{name}[{index}]": part for index, part in enumerate(value)}
-        elif hasattr(value, "__dict__") and not isinstance(value, type):
-            parts = {f"{name}.{key}": part for key, part in vars(value).items()}
-        else:
-            return
-        for key, part in parts.items():
-            yield from _leaves(part, key, depth + 1)
 
 
 def _equal(left: Any, right: Any) -> bool:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import typing
 
 import torch
 from torch import Tensor
 
-from harness.benchmarks.registry import get_benchmark
-from harness.conformance.subject import EPOCHS, IMAGES, STEPS, Subject, batch, batches, train, validation
+from harness.conformance.subject import CLASSES, EPOCHS, IMAGES, STEPS, Subject, batch, batches, train, validation
 from harness.conformance.suite import Violation, promise
 from harness.errors import UserError
 from harness.search.settings import SearchConfig, get_setting, setting_keys, with_setting
-from harness.tables.query import CellNotInTable
-from optimizers.base import Optimizer, StepResult
+from optimizers.base import Optimizer
+from optimizers.companions.registry import companion_classes
 from optimizers.config import OptimizerConfig
-from spaces.nb101.cell import Cell
-from spaces.nb101.space import SPACES
+from optimizers.steps import StepResult
+from spaces.base import Architecture
+from spaces.registry import AnySpace
 
 
 @promise()
@@ -29,7 +30,14 @@ def its_settings_can_be_set(subject: Subject) -> None:
             f"config_class is {kind!r}; expected a subclass of optimizers.config.OptimizerConfig that is a "
             "@dataclass(frozen=True) itself. Look at the class attribute config_class"
         )
-    own = {field.name for field in dataclasses.fields(SearchConfig)}
+    for section in dataclasses.fields(kind):
+        of_class = typing.get_type_hints(kind)[section.name]
+        if not (dataclasses.is_dataclass(of_class) and vars(of_class)["__dataclass_params__"].frozen):
+            raise Violation(
+                f"the section {section.name} of {kind.__name__} is of {of_class!r}, which is no frozen dataclass: its "
+                "settings could change during a search. Declare it with @dataclass(frozen=True)"
+            )
+    own = {field.name for field in dataclasses.fields(SearchConfig)} | set(companion_classes())
     if taken := own & {field.name for field in dataclasses.fields(kind)}:
         raise Violation(f"{kind.__name__} has a section {taken.pop()!r}, which the harness has already; rename it")
     try:
@@ -48,30 +56,39 @@ def its_settings_can_be_set(subject: Subject) -> None:
 
 @promise("its_settings_can_be_set")
 def it_runs_in_every_space(subject: Subject) -> None:
-    """A search of two epochs in each space takes its steps and gives a cell of the space."""
-    for space in SPACES:
+    """A search of two epochs in each space takes its steps and gives an architecture of the space."""
+    for space in subject.spaces:
         optimizer = subject.optimizer(space=space, epochs=2)
         _check_alphas(optimizer)
-        table = get_benchmark("digits").table(1) if space == 1 else None
         for epoch in range(2):
             optimizer.begin_epoch(epoch)
             for step in range(STEPS):
                 _check_result(optimizer.step(step, *batches(epoch, step)))
             optimizer.end_epoch(validation)
-            cell = optimizer.derive()
-            if not isinstance(cell, Cell):
-                raise Violation(f"derive gave {type(cell).__name__}; expected a spaces.cell.Cell. Look at derive")
-            try:
-                if table:
-                    table.query(cell)
-            except CellNotInTable:
-                raise Violation(
-                    "derive gave a cell that space 1 does not hold. Look at derive; supernet.space.derive(rows) and "
-                    "supernet.space.cell(parents, ops) give those of the space"
-                ) from None
-        logits = optimizer.evaluate(optimizer.evaluation_weights(batch(0), refresh=True), 0, batch(0).images)
-        if logits.shape != (IMAGES, 10):
-            raise Violation(f"evaluate gave {list(logits.shape)}; expected logits [{IMAGES}, 10]. Look at evaluate")
+            _check_architecture(optimizer.derive(), space)
+        logits = optimizer.evaluate(optimizer.evaluation_weights(batch(0), refresh=True), 0, batch(0).inputs)
+        if logits.shape != (IMAGES, CLASSES):
+            raise Violation(
+                f"evaluate gave {list(logits.shape)}; expected logits [{IMAGES}, {CLASSES}]. Look at evaluate"
+            )
+
+
+def _check_architecture(architecture: object, space: AnySpace) -> None:
+    """That it can be recorded, and read back as one of the space."""
+    if not isinstance(architecture, Architecture):
+        raise Violation(
+            f"derive gave {type(architecture).__name__}; expected a spaces.base.Architecture. Look at derive; "
+            "self.supernet.space.derive(rows) gives one"
+        )
+    try:
+        read = space.read(json.loads(json.dumps(architecture.to_json())))
+    except (ValueError, KeyError, TypeError, AssertionError):
+        read = None
+    if read != architecture:
+        raise Violation(
+            f"derive gave an architecture that space {space.label} does not hold. Look at derive; "
+            "self.supernet.space.derive(rows) and self.supernet.space.sample(generator) give those of the space"
+        )
 
 
 def _check_alphas(optimizer: Optimizer) -> None:
@@ -95,7 +112,7 @@ def _check_result(result: object) -> None:
         raise Violation(
             f"step returned {type(result).__name__}; expected the StepResult of the weight step. Look at step"
         )
-    for name, value in (("loss", result.loss), ("correct", result.correct)):
+    for name, value in (("loss", result.loss), ("score", result.score)):
         if not isinstance(value, Tensor) or value.dim() != 0 or value.requires_grad:
             raise Violation(
                 f"the {name} that step returned is not a detached tensor of dimension 0; the loop adds it up on the "
@@ -103,9 +120,10 @@ def _check_result(result: object) -> None:
             )
     if not torch.isfinite(result.loss):
         raise Violation("the training loss is not finite on a tiny network. Look at weight_step and weight_mixture")
-    if not 0 <= int(result.correct) <= IMAGES:
+    if not 0 <= float(result.score) <= IMAGES:
         raise Violation(
-            f"a step classified {int(result.correct)} images right. Look at weight_step: correct is a count"
+            f"a step classified {float(result.score):g} of {IMAGES} images right. Look at weight_step: the score is a "
+            "sum over the batch"
         )
 
 

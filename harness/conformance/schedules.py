@@ -7,14 +7,13 @@ import inspect
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
-from unittest import mock
 
-from harness.conformance.subject import EPOCHS, Subject, batches, without_alpha_step
+from harness.conformance.subject import EPOCHS, Subject, batches, perturbation_of, replaced, without_alpha_step
 from harness.conformance.suite import Violation, promise
 from optimizers.base import Optimizer
 from optimizers.companions.perturbation import Perturbation
 from optimizers.config import PerturbationConfig, WeightConfig
-from spaces.nb101.coefficients import Mixture
+from spaces.mixture import Mixture
 
 
 @promise("it_runs_in_every_space")
@@ -33,33 +32,35 @@ def schedules_are_those_of_the_epoch(subject: Subject) -> None:
             )
         with _recorded(optimizer, rates, radii), without_alpha_step(optimizer):
             optimizer.step(0, *batches(epoch, 0, 1))
-    weights, perturbation = optimizer.config.weights, optimizer.config.perturbation
+    weights, perturbation = optimizer.config.weights, perturbation_of(optimizer)
     if len(rates) == EPOCHS:
         own = type(optimizer).learning_rate is not Optimizer.learning_rate
         _check_schedule("learning rate", rates, lambda epoch: _cosine(weights, epoch), "learning_rate", own)
         if own:
             _check_schedule("learning rate", rates, optimizer.learning_rate, "learning_rate", own)
-    if len(radii) == EPOCHS:
-        own = type(optimizer.perturbation).epsilon is not Perturbation.epsilon
-        _check_schedule("radius", radii, lambda epoch: _radius(perturbation, epoch), "Perturbation.epsilon", own)
+    if perturbation and len(radii) == EPOCHS:
+        own, settings = type(perturbation).epsilon is not Perturbation.epsilon, perturbation.config
+        _check_schedule("radius", radii, lambda epoch: _radius(settings, epoch), "Perturbation.epsilon", own)
 
 
 @contextlib.contextmanager
 def _recorded(optimizer: Optimizer, rates: list[float], radii: list[float]) -> Iterator[None]:
     """A block whose weight step tells the learning rate and the radius that it runs at."""
-    apply = optimizer.perturbation.apply
-    parameters = inspect.signature(apply)
+    with contextlib.ExitStack() as stack:
+        if perturbation := perturbation_of(optimizer):
+            apply = perturbation.apply
+            parameters = inspect.signature(apply)
 
-    def recorded(*arguments: Any, **named: Any) -> Mixture:
-        radii.append(float(parameters.bind(*arguments, **named).arguments["epsilon"]))
-        return apply(*arguments, **named)
+            def recorded(*arguments: Any, **named: Any) -> Mixture:
+                radii.append(float(parameters.bind(*arguments, **named).arguments["epsilon"]))
+                return apply(*arguments, **named)
 
-    handle = optimizer.weight_optimizer.register_step_pre_hook(
-        lambda sgd, *_: rates.append(float(sgd.param_groups[0]["lr"]))
-    )
-    with mock.patch.object(optimizer.perturbation, "apply", recorded):
+            stack.enter_context(replaced(perturbation, "apply", recorded))
+        handle = optimizer.weight_optimizer.register_step_pre_hook(
+            lambda sgd, *_: rates.append(float(sgd.param_groups[0]["lr"]))
+        )
+        stack.callback(handle.remove)
         yield
-    handle.remove()
 
 
 def _check_schedule(what: str, used: list[float], due: Callable[[int], float], hook: str, own: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import traceback
@@ -15,6 +16,7 @@ from harness.conformance.subject import Subject
 from harness.conformance.watching import global_generators_kept
 from optimizers.base import Optimizer
 from optimizers.registry import Method, get_method, methods_of
+from spaces.registry import get_space
 
 
 class Violation(AssertionError):
@@ -22,7 +24,10 @@ class Violation(AssertionError):
 
 
 class NotJudged(unittest.SkipTest):
-    """A check has nothing to say about this method; the message says why. Test runners take it for a skipped test."""
+    """A check has nothing to say about this method; the message says why.
+
+    It is the standard library's exception of a skipped test, which test runners know without being imported here.
+    """
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,18 @@ class Verdict:
 
 _checks: dict[str, Check] = {}
 
+_MODULES = (
+    "running",
+    "randomness",
+    "schedules",
+    "recording",
+    "steps",
+    "directions",
+    "perturbing",
+    "measuring",
+    "resuming",
+)
+
 
 def promise(*requires: str) -> Callable[[Callable[[Subject], None]], Callable[[Subject], None]]:
     """Decorator: make a function a check under its own name."""
@@ -95,7 +112,7 @@ def promise(*requires: str) -> Callable[[Callable[[Subject], None]], Callable[[S
 
 def all_checks() -> list[Check]:
     """All checks, those that others require first."""
-    for module in ("running", "randomness", "schedules", "recording", "steps", "perturbing", "measuring", "resuming"):
+    for module in _MODULES:
         importlib.import_module(f"harness.conformance.{module}")
     return list(_checks.values())
 
@@ -147,6 +164,7 @@ def conformance_checks(
     *,
     settings: Mapping[str, object] | None = None,
     skip: Mapping[str, str] | None = None,
+    space: str | int | None = None,
 ) -> list[BoundCheck]:
     """The checks of one optimizer, for `pytest.mark.parametrize("check", ..., ids=str)`.
 
@@ -154,11 +172,12 @@ def conformance_checks(
         optimizer: a class, or what `--optimizer` takes.
         settings: settings to check it with, by dotted key.
         skip: names of checks to leave out, each with the reason.
+        space: name of the space to check it in; by default those of `harness.conformance.subject.DEFAULT_SPACES`.
 
     Raises:
-        ValueError: no such optimizer, or no such check.
+        ValueError: no such optimizer, no such check, or no such space.
     """
-    subject = Subject(method_of(optimizer), settings or {})
+    subject = Subject(method_of(optimizer), settings or {}, None if space is None else get_space(space))
     return [BoundCheck(check, subject) for check in _chosen(skip or {})]
 
 
@@ -200,4 +219,4 @@ def _installed(module: str) -> str:
     return str(Path(importlib.import_module(module).__file__ or "").parent)
 
 
-_NOT_THE_METHODS = (str(Path(__file__).parent), _installed("torch"), _installed("spaces"))
+_NOT_THE_METHODS = (str(Path(__file__).parent), _installed("torch"), _installed("spaces"), dataclasses.__file__)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,36 +17,97 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import spaces
 from optimizers.randomness import Randomness
-from spaces.nb101.coefficients import Mixture
-from spaces.nb101.supernet import FoldedWeights, Supernet, Weights
+from spaces.base import (
+    EVALUATION,
+    Abilities,
+    Architecture,
+    Loss,
+    MixtureCurvature,
+    Network,
+    Outputs,
+    Pass,
+    Weights,
+)
+from spaces.mixture import Mixture
 
 
-class WatchedSupernet(Supernet):
-    """A supernet that remembers the passes of weight steps.
+class WatchedNetwork(Network):
+    """Any network, remembering the passes of weight steps.
+
+    Args:
+        network: what computes; attributes that a network need not have are its own.
 
     Attributes:
-        passes: the coefficients of each cell, for every pass in training mode at weights that gradients reach.
+        passes: the mixture of every pass in training mode at weights that gradients reach.
     """
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self.passes: list[list[Mixture]] = []
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.space, self.groups, self.paths = network.space, network.groups, network.paths
+        self.passes: list[Mixture] = []
 
-    def __call__(
-        self,
-        weights: Weights | FoldedWeights,
-        mixture: Mixture | Sequence[Mixture],
-        images: Tensor,
-        *,
-        training: bool = False,
-        **options: Any,
-    ) -> Tensor:
-        """The logits, as `Supernet` gives them."""
-        if training and isinstance(weights, Weights) and any(t.requires_grad for t in weights.parameters.values()):
-            each = mixture.of_cells(self.config.cells) if isinstance(mixture, Mixture) else mixture
-            self.passes.append([one.map(lambda row: row.detach().clone()) for one in each])
-        return super().__call__(weights, mixture, images, training=training, **options)
+    @property
+    def abilities(self) -> Abilities:  # type: ignore[override]
+        """Those of the network."""
+        return self.network.abilities
+
+    def __call__(self, weights: Any, mixture: Mixture, inputs: Tensor, how: Pass = EVALUATION) -> Outputs:
+        """The network's outputs for a batch."""
+        self._remember(weights, mixture, how)
+        return self.network(weights, mixture, inputs, how)
+
+    def after_stem(self, weights: Any, mixture: Mixture, stem: Any, how: Pass = EVALUATION) -> Outputs:
+        """The network's outputs from what `stem` gave."""
+        self._remember(weights, mixture, how)
+        return self.network.after_stem(weights, mixture, stem, how)
+
+    def initial_weights(self, generator: torch.Generator, dtype: torch.dtype) -> Weights:
+        """The network's fresh weights."""
+        return self.network.initial_weights(generator, dtype)
+
+    def stem(self, weights: Any, inputs: Tensor, how: Pass = EVALUATION) -> Any:
+        """What no coefficient can change, as the network gives it."""
+        return self.network.stem(weights, inputs, how)
+
+    def fold(self, weights: Weights) -> Any:
+        """The network's weights for evaluation."""
+        return self.network.fold(weights)
+
+    def of_architecture(self, weights: Any, architecture: Architecture, stem: Any) -> Outputs:
+        """The network's outputs of one architecture."""
+        return self.network.of_architecture(weights, architecture, stem)
+
+    def loss_of_mixture(self, weights: Any, inputs: Tensor, targets: Tensor, loss: Loss) -> Callable[[Mixture], Tensor]:
+        """The network's loss as a function of the mixture alone."""
+        return self.network.loss_of_mixture(weights, inputs, targets, loss)
+
+    def curvature(
+        self, weights: Weights, mixture: Mixture, inputs: Tensor, targets: Tensor, directions: Sequence[Tensor]
+    ) -> MixtureCurvature:
+        """The network's second derivatives of a loss."""
+        return self.network.curvature(weights, mixture, inputs, targets, directions)
+
+    def __getattr__(self, name: str) -> Any:
+        """What only this kind of network has."""
+        if name == "network":
+            raise AttributeError(name)
+        return getattr(self.network, name)
+
+    def _remember(self, weights: Any, mixture: Mixture, how: Pass) -> None:
+        reached = isinstance(weights, Weights) and any(t.requires_grad for t in weights.parameters.values())
+        if how.training and reached:
+            self.passes.append(mixture.map(lambda row: row.detach().clone()))
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The files, and the folder of spaces, in which a pass finds out which coefficients are zero."""
+        files = [inspect.getsourcefile(kind) for kind in type(self.network).__mro__ if kind.__module__ != "builtins"]
+        return (_SPACES, *(str(Path(file).resolve()) for file in files if file))
+
+
+_SPACES = str(Path(spaces.__path__[0]).resolve())
 
 
 class RecordingRandomness(Randomness):
@@ -90,8 +152,6 @@ _WAITING = {
 }
 """Methods of a tensor that need its values, or their number, on the CPU."""
 
-_SKIPPING = str(Path(sys.modules[Supernet.__module__].__file__ or "").resolve())
-
 
 class Calls(TorchFunctionMode):
     """Remembers where values are asked for that a device would have to deliver, and counts derivatives.
@@ -99,14 +159,18 @@ class Calls(TorchFunctionMode):
     On the CPU nothing is ever waited for; what is noticed is the call. What torch's optimizers do themselves is theirs
     to answer for.
 
+    Args:
+        network: what computes; only it may find out which coefficients are zero.
+
     Attributes:
         waits: `what, file:line (function)` of each such call.
-        skipping: those of them in which the supernet finds out which coefficients are zero.
+        skipping: those of them in which the network finds out which coefficients are zero.
         derivatives: how often a gradient was computed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, network: WatchedNetwork) -> None:
         super().__init__()
+        self._sources = network.sources
         self.waits: list[str] = []
         self.skipping: list[str] = []
         self.derivatives = 0
@@ -121,7 +185,7 @@ class Calls(TorchFunctionMode):
             place, file, in_optimizer = _caller()
             if not in_optimizer:
                 what = {"__getitem__": "indexing by a mask", "to": "to('cpu')"}.get(name, name.strip("_"))
-                (self.skipping if file == _SKIPPING else self.waits).append(f"{what}, {place}")
+                (self.skipping if file.startswith(self._sources) else self.waits).append(f"{what}, {place}")
         return func(*args, **(kwargs or {}))
 
 

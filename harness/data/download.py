@@ -22,7 +22,7 @@ from urllib.request import Request, urlopen
 from tqdm import tqdm
 
 from harness.errors import UserError
-from harness.records.run_folder import write_atomically
+from harness.records.files import write_atomically
 
 _CHUNK_BYTES = 1 << 16
 

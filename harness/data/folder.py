@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from harness.records import run_folder
+from harness.records import files
 
 ENVIRONMENT_VARIABLE = "HARNESS_DATA"
 
@@ -20,11 +20,10 @@ def data_folder() -> Path:
 
 @contextlib.contextmanager
 def replaced_atomically(path: Path) -> Iterator[BinaryIO]:
-    """`replaced_atomically` of the run folder, for a path whose folder may not be there yet.
+    """`harness.records.files.replaced_atomically` for a path whose folder may not be there yet.
 
     Raises:
         OSError: the folder cannot be made or the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with run_folder.replaced_atomically(path) as file:
+    with files.replaced_atomically(path, make_folder=True) as file:
         yield file

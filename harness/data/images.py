@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -52,12 +53,13 @@ class EpochDraws:
     Attributes:
         batch_size: images in each batch but the last, which holds the remainder.
         augmentation: what the draws are for.
-        permutation: which image comes k-th, int64 [count].
+        permutation: which image comes k-th, int64 [count]; each once unless batches are drawn afresh.
         dy: the crop's first row in the padded image, int64 [count], 0 to 2 * padding.
         dx: the crop's first column, int64 [count], 0 to 2 * padding.
         flip: whether the image is mirrored, bool [count].
         cutout: centre of the square, row then column, as fractions of the image's height and width,
             float64 [count, 2], in [0, 1).
+        noise: a key for each batch, int64 [batches]; a network that draws noise of its own draws it by this.
     """
 
     batch_size: int
@@ -67,6 +69,7 @@ class EpochDraws:
     dx: Tensor
     flip: Tensor
     cutout: Tensor
+    noise: Tensor
 
     def __len__(self) -> int:
         """Number of batches, the remainder counted: 261 for 25,000 images in batches of 96."""
@@ -82,15 +85,38 @@ class EpochDraws:
             dx=self.dx.to(device),
             flip=self.flip.to(device),
             cutout=self.cutout.to(device),
+            noise=self.noise.to(device),
         )
 
     def overwrite(self, draws: EpochDraws) -> None:
         """Put other draws of the same pass here, where a recorded step reads them."""
-        for name in ("permutation", "dy", "dx", "flip", "cutout"):
+        for name in ("permutation", "dy", "dx", "flip", "cutout", "noise"):
             getattr(self, name).copy_(getattr(draws, name))
 
 
-def draw_epoch(count: int, batch_size: int, generator: torch.Generator, augmentation: Augmentation) -> EpochDraws:
+def shrunk(images: npt.NDArray[np.uint8], factor: int) -> npt.NDArray[np.uint8]:
+    """Images of a fraction of the height and width, each pixel the mean of a square of pixels, rounded.
+
+    Args:
+        images: [n, channels, height, width].
+        factor: side of the squares; 1 leaves the images as they are.
+
+    Raises:
+        UserError: it does not divide height and width.
+    """
+    count, channels, height, width = images.shape
+    if factor == 1:
+        return images
+    if height % factor or width % factor:
+        raise UserError(f"data.shrink: expected a divisor of the images' {height} x {width} pixels, got {factor}")
+    squares = images.reshape(count, channels, height // factor, factor, width // factor, factor)
+    means: npt.NDArray[np.uint8] = np.rint(squares.mean(axis=(3, 5), dtype=np.float64)).astype(np.uint8)
+    return means
+
+
+def draw_epoch(
+    count: int, batch_size: int, generator: torch.Generator, augmentation: Augmentation, *, fresh: bool = False
+) -> EpochDraws:
     """Draw one pass over all images of a split, on the CPU.
 
     The generator advances by the same amount whatever the augmentation, so a changed setting changes only what it
@@ -101,6 +127,7 @@ def draw_epoch(count: int, batch_size: int, generator: torch.Generator, augmenta
         batch_size: images a batch.
         generator: a CPU generator, keyed by the caller to seed, purpose and epoch.
         augmentation: what to draw for.
+        fresh: whether every batch is the first of an order of its own, so that an image may come again in the pass.
 
     Raises:
         UserError: no images, or a batch size below 1.
@@ -112,6 +139,10 @@ def draw_epoch(count: int, batch_size: int, generator: torch.Generator, augmenta
     permutation = torch.randperm(count, generator=generator)
     uniform = torch.rand(count, 5, generator=generator, dtype=torch.float64)
     offsets = (uniform[:, :2] * (2 * augmentation.padding + 1)).long()
+    noise = torch.randint(2**62, (-(-count // batch_size),), generator=generator)
+    if fresh:
+        sizes = [min(batch_size, count - start) for start in range(0, count, batch_size)]
+        permutation = torch.cat([torch.randperm(count, generator=generator)[:size] for size in sizes])
     return EpochDraws(
         batch_size=batch_size,
         augmentation=augmentation,
@@ -120,6 +151,7 @@ def draw_epoch(count: int, batch_size: int, generator: torch.Generator, augmenta
         dx=offsets[:, 1].contiguous(),
         flip=(uniform[:, 2] < 0.5) & augmentation.flip,
         cutout=uniform[:, 3:].contiguous(),
+        noise=noise,
     )
 
 

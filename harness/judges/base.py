@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from spaces.base import Architecture
+if TYPE_CHECKING:
+    from spaces.base import Architecture
 
 JudgeKind = Literal["official", "stand-in", "measured", "surrogate", "trained", "none"]
 """Where a judge's numbers come from: the official file of a benchmark by its SHA-256, a file that imitates one, a table

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import torch
 
-import harness.data.images
-import harness.launch.launching
-import harness.search.loop
+import harness.launch.pool
+import harness.launch.seed
+import harness.search.setup
 
 torch.set_num_threads(1)
 torch.optim.SGD([torch.zeros(1)], lr=0.1)

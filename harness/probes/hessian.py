@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from optimizers.base import Batch, Optimizer
-from spaces.nb101.curvature import mixture_curvature
+from harness.probes.base import Probe, State
+from optimizers.base import Optimizer
+from optimizers.steps import Batch
+from spaces.base import Pass
+from spaces.mixture import Mixture
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,28 @@ class Spectrum:
     spectral_norm: float
     trace: float
     published_hessian_norm: float
+
+
+class HessianProbe(Probe):
+    """The spectrum of the Hessian of the validation loss by the alphas, on the epoch's last validation batch."""
+
+    name = "hessian"
+    phase = "hessian"
+
+    def due(self, state: State) -> bool:
+        """At the epochs of the settings, and where a companion watches the largest eigenvalue; never without alphas."""
+        return bool(state.optimizer.alphas) and (state.hessian_due or "lambda_max" in state.wanted)
+
+    def nothing(self, state: State) -> dict[str, float | None]:
+        """The fields of `Spectrum`, all None."""
+        return dict.fromkeys(field.name for field in dataclasses.fields(Spectrum))
+
+    def measure(self, state: State) -> dict[str, float | None]:
+        """The fields of `Spectrum`; None where the Hessian is not finite."""
+        hessian = loss_hessian(state.optimizer, state.last)
+        if not torch.isfinite(hessian).all():
+            return self.nothing(state)
+        return dataclasses.asdict(spectrum(hessian, state.optimizer.config.alphas.weight_decay))
 
 
 def exact_hessian(loss: Tensor, alphas: Sequence[Tensor], *, shift_invariant: bool = False) -> Tensor:
@@ -55,27 +81,22 @@ def exact_hessian(loss: Tensor, alphas: Sequence[Tensor], *, shift_invariant: bo
 def loss_hessian(optimizer: Optimizer, batch: Batch) -> Tensor:
     """Second derivatives of a method's validation loss by its alphas, exact up to rounding; statistics stay.
 
-    Where the loss is the common one, a function of a mixture, they follow from those by the mixture's coefficients,
-    which cost a fraction (`spaces.curvature`); where a method has a loss of its own or skips operations, row by row.
+    Where the method declares the task's plain loss, and the network knows that loss's exact curvature by the mixture's
+    coefficients, they follow from that at a fraction of the cost; otherwise they are taken row by row.
 
     Returns:
         `[m, m]`, symmetric, the alphas flattened and in order.
     """
-    own = any(getattr(type(optimizer), name) is not getattr(Optimizer, name) for name in ("loss", "architecture_loss"))
-    if own or optimizer.skips_operations:
+    offered = optimizer.task.loss_name in optimizer.supernet.abilities.curvature_of
+    if not (offered and optimizer.plain_loss) or optimizer.skips_operations:
         loss = optimizer.architecture_loss(batch, update_statistics=False)
         return exact_hessian(loss, optimizer.alphas, shift_invariant=optimizer.shift_invariant)
     alphas, mixture = optimizer.alphas, optimizer.mixture("hessian")
     entries = torch.cat([row.flatten() for row in mixture.rows])
     jacobian = torch.stack([_flat_gradient(entry, alphas, again=True) for entry in entries])
     kept, rebuilt = _independent(alphas, optimizer.shift_invariant)
-    curvature = mixture_curvature(
-        optimizer.supernet,
-        optimizer.weights,
-        mixture,
-        batch.images,
-        batch.labels,
-        mixture.along(jacobian[:, kept].T),
+    curvature = optimizer.supernet.curvature(
+        optimizer.weights, mixture, batch.inputs, batch.targets, mixture.along(jacobian[:, kept].T)
     )
     # The mixture is no linear function of the alphas: its own second derivative, pulled by the loss's first one.
     pull = torch.cat([slope.flatten() for slope in curvature.gradient]) @ entries
@@ -147,3 +168,19 @@ def spectrum(hessian: Tensor, weight_decay: float) -> Spectrum:
         trace=float(values.sum()),
         published_hessian_norm=abs(largest + weight_decay),
     )
+
+
+def mixture_hessian(optimizer: Optimizer, mixture: Mixture, batch: Batch) -> Tensor:
+    """Second derivatives `[m, m]` of a batch's task loss by a mixture's coefficients, batch norm in training mode.
+
+    The loss is the task's, whatever a method's own is; coefficients of zero count, too.
+    """
+    supernet, weights = optimizer.supernet, optimizer.weights
+    if optimizer.task.loss_name in supernet.abilities.curvature_of:
+        coefficients = sum(row.numel() for row in mixture.rows)
+        along = mixture.along(torch.eye(coefficients, dtype=optimizer.dtype, device=optimizer.device))
+        return supernet.curvature(weights, mixture, batch.inputs, batch.targets, along).hessian
+    leaves = [row.detach().requires_grad_() for row in mixture.rows]
+    how = Pass(training=True, update_statistics=False, twice_differentiable=True, noise=batch.noise)
+    outputs = supernet(weights.frozen(), mixture.with_rows(leaves), batch.inputs, how)
+    return exact_hessian(optimizer.task.loss(outputs, batch.targets), leaves)

@@ -20,53 +20,59 @@ The present mixture is the one that the Hessian's forward pass multiplies; with 
 rows. A method that samples its mixtures (GDAS) has no single one: distance and entropy are of `relax`, the
 probabilities that it samples by, and there is no Hessian by the mixture. Where cells have mixtures of their own, the
 distance is their mean, and there is no such Hessian either. A method without alphas (ENAS, random search) trains no
-mixture that could be projected; one that overrides `derive` without `architecture` does not say which blocks its cell
-takes, and one that overrides `evaluation_weights` is evaluated at weights of its own. All five are None then.
+mixture that could be projected, and one with an evaluation of its own says so (`Optimizer.projects`). All five are None
+then.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
-from torch import Tensor
 
-from harness.probes.hessian import spectrum
-from optimizers.base import Batch, Optimizer
-from spaces.nb101.coefficients import Mixture, discrete_mixture
-from spaces.nb101.curvature import mixture_curvature
+from harness.probes.base import Probe, State
+from harness.probes.hessian import mixture_hessian, spectrum
+from harness.probes.validation import validate
+from optimizers.base import Optimizer
+from optimizers.weight_training import folded_weights
+from spaces.base import Pass
+from spaces.mixture import Mixture
 
 FIELDS = ("projection_loss", "projection_accuracy", "mixture_distance", "mixture_spectral_norm", "entropy")
 
-Score = Callable[[Mixture], tuple[float, float]]
-"""Accuracy and mean loss of the supernet on the validation split with this mixture."""
 
+class ProjectionProbe(Probe):
+    """Loss and accuracy at the derived architecture's mixture, its distance, the curvature there, and the entropy."""
 
-def measure(optimizer: Optimizer, score: Score, hessian_batch: Batch | None) -> dict[str, float | None]:
-    """The five fields of an epoch's line; None where there is nothing to measure, or it is not finite.
+    name = "projection"
+    phase = "projection"
 
-    Args:
-        optimizer: the search, after an epoch.
-        score: measures the supernet.
-        hessian_batch: the batch that the Hessian by the mixture is taken on; None for no Hessian.
-    """
-    found: dict[str, float | None] = dict.fromkeys(FIELDS)
-    if not (optimizer.alphas and _can_be_projected(optimizer)):
-        return found
-    present, projected = present_mixture(optimizer), projected_mixture(optimizer)
-    accuracy, loss = score(projected)
-    measured = {
-        "projection_loss": loss,
-        "projection_accuracy": accuracy,
-        "mixture_distance": squared_distance(present, projected),
-        "entropy": mean_entropy(present),
-    }
-    if hessian_batch is not None and not (optimizer.samples_mixtures or optimizer.per_cell):
-        hessian = mixture_hessian(optimizer, present, hessian_batch)
-        if torch.isfinite(hessian).all():
-            measured["mixture_spectral_norm"] = spectrum(hessian, weight_decay=0.0).spectral_norm
-    return found | {name: value for name, value in measured.items() if math.isfinite(value)}
+    def measure(self, state: State) -> dict[str, float | None]:
+        """The entries `FIELDS`; None where there is nothing to measure, or it is not finite."""
+        optimizer = state.optimizer
+        measured: dict[str, float | None] = dict.fromkeys(FIELDS)
+        if not (optimizer.alphas and optimizer.projects):
+            return measured
+        present, projected = present_mixture(optimizer), projected_mixture(optimizer)
+        refresh = state.config.validation.refresh_statistics
+        weights = folded_weights(optimizer, projected, state.last if refresh else None)
+        how = Pass(skip_zeros=True)
+        score, loss = validate(state, lambda _, inputs: optimizer.supernet(weights, projected, inputs, how))
+        numbers = {
+            "projection_loss": loss,
+            f"projection_{optimizer.task.score.name}": score,
+            "mixture_distance": squared_distance(present, projected),
+            "entropy": mean_entropy(present),
+        }
+        if (
+            state.hessian_due
+            and state.config.hessian.mixture
+            and not (optimizer.samples_mixtures or optimizer.per_cell)
+        ):
+            hessian = mixture_hessian(optimizer, present, state.last)
+            if torch.isfinite(hessian).all():
+                numbers["mixture_spectral_norm"] = spectrum(hessian, weight_decay=0.0).spectral_norm
+        return measured | {name: value for name, value in numbers.items() if math.isfinite(value)}
 
 
 def present_mixture(optimizer: Optimizer) -> Mixture:
@@ -77,15 +83,15 @@ def present_mixture(optimizer: Optimizer) -> Mixture:
 
 def projected_mixture(optimizer: Optimizer) -> Mixture:
     """The 0/1 mixture of the cell that the search would return now."""
-    mixture = discrete_mixture(optimizer.supernet.space, *optimizer.architecture(), dtype=optimizer.dtype)
+    mixture = optimizer.supernet.space.mixture_of(optimizer.derive(), optimizer.dtype)
     return mixture.map(lambda row: row.to(optimizer.device))
 
 
 def squared_distance(mixture: Mixture, other: Mixture) -> float:
-    """Over all coefficients of a cell; where `mixture` has coefficients for each cell, the mean over the cells."""
+    """Over all coefficients; where `mixture` has coefficients for each cell, the mean over the cells of a kind."""
     differences = [row.double() - theirs.double() for row, theirs in zip(mixture.rows, other.rows, strict=True)]
-    cells = len(mixture.operations) if mixture.operations.dim() == 3 else 1
-    return sum(float(difference.square().sum()) for difference in differences) / cells
+    cells = [len(difference) if mixture.per_cell else 1 for difference in differences]
+    return sum(float(part.square().sum()) / count for part, count in zip(differences, cells, strict=True))
 
 
 def mean_entropy(mixture: Mixture) -> float:
@@ -96,21 +102,3 @@ def mean_entropy(mixture: Mixture) -> float:
     rows = [row.double() / row.double().sum(dim=-1, keepdim=True) for row in mixture.rows]
     shares = [-torch.special.xlogy(row, row).sum(dim=-1).flatten() / math.log(row.shape[-1]) for row in rows]
     return float(torch.cat(shares).mean())
-
-
-def mixture_hessian(optimizer: Optimizer, mixture: Mixture, batch: Batch) -> Tensor:
-    """Second derivatives `[m, m]` of a batch's loss by the coefficients, batch norm in training mode.
-
-    The loss is the common one, whatever a method's own is; coefficients of zero count, too.
-    """
-    coefficients = sum(row.numel() for row in mixture.rows)
-    along = mixture.along(torch.eye(coefficients, dtype=optimizer.dtype, device=optimizer.device))
-    curvature = mixture_curvature(optimizer.supernet, optimizer.weights, mixture, batch.images, batch.labels, along)
-    return curvature.hessian
-
-
-def _can_be_projected(optimizer: Optimizer) -> bool:
-    """Whether `architecture` is what `derive` makes its cell of, and evaluation is that of the contract."""
-    kind = type(optimizer)
-    says_which = kind.derive is Optimizer.derive or kind.architecture is not Optimizer.architecture
-    return says_which and kind.evaluation_weights is Optimizer.evaluation_weights

@@ -7,17 +7,21 @@ Once all parts are there, `finish` writes the result as a whole and removes the 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from harness.errors import UserError
-from harness.records.run_folder import write_atomically
+from harness.records.files import write_atomically
+from harness.records.lock import HeldError, locked
+from harness.records.run_folder import RunFolderError
 
 Part = dict[str, Any]
+
+
+class ResultError(RunFolderError):
+    """A result that cannot be computed or used as asked; the message is one line for the user."""
 
 
 class Journal:
@@ -60,23 +64,25 @@ def journal(result: Path, conditions: Mapping[str, Any]) -> Iterator[Journal]:
     """The journal of a result; one under other conditions, or a torn last line, is dropped.
 
     Raises:
-        UserError: another process is at it.
+        ResultError: another process is at it.
         OSError: the file cannot be written.
     """
     result.parent.mkdir(exist_ok=True)
-    with _path(result).open("a+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{result}: another process is computing this; wait for it or stop it") from None
-        yield Journal(result, file, conditions)
+    try:
+        with (
+            locked(result.with_name(f".{result.stem}.lock"), remove=True),
+            _path(result).open("a+b") as file,
+        ):
+            yield Journal(result, file, conditions)
+    except HeldError:
+        raise ResultError(f"{result}: another process is computing this; wait for it or stop it") from None
 
 
 def is_there(result: Path, conditions: Mapping[str, Any]) -> bool:
     """Whether a result has been computed under these conditions.
 
     Raises:
-        UserError: it has been under others.
+        ResultError: it has been under others.
     """
     try:
         found = json.loads(result.read_bytes())
@@ -85,10 +91,10 @@ def is_there(result: Path, conditions: Mapping[str, Any]) -> bool:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise UserError(f"{result}: expected a result as JSON; move it away")
+        raise ResultError(f"{result}: expected a result as JSON; move it away")
     for key, wanted in conditions.items():
         if found.get(key) != wanted:
-            raise UserError(
+            raise ResultError(
                 f"{result}: was computed with {key} = {found.get(key)}, asked for is {wanted}; move it away"
             )
     return True

@@ -1,6 +1,6 @@
 """The run folder: everything one seed of a search recorded, and the only place that knows its layout.
 
-    RESULTS/<bench>/space<k>/<optimizer>[@NAME]/seed<i>/
+    RESULTS/<bench>/<space>/<optimizer>[@NAME]/seed<i>/
         config.json     what was asked for: bench, space, optimizer, name, seed, epochs, settings, table
         env.json        what it ran on: versions, machine, command, source revision
         epochs.jsonl    one line for each epoch 0..N, appended and never rewritten
@@ -9,21 +9,23 @@
         landscape/      epoch<e>.json, accuracy around the alphas (`harness.landscape`)
         correlation/    epoch<e>.json, supernet against table (`harness.correlate`)
 
-This module imports neither torch nor any other module of ours: it is all that plots and analyses need.
+`<space>` is `space1`, `space2` or `space3` for the spaces that have a number, and the name of any other. Neither torch
+nor any module outside `harness.records` is imported here.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, TypeAlias
+
+from harness.records.files import write_atomically
+from harness.records.lock import HeldError, locked
 
 CONFIG = "config.json"
 ENVIRONMENT = "env.json"
@@ -38,6 +40,8 @@ _SEED = re.compile(r"seed(\d+)")
 _OF_EPOCH = re.compile(r"epoch(0|[1-9]\d*)\.(pt|json)")
 
 Line = dict[str, Any]
+SpaceLabel: TypeAlias = "int | str"
+"""What records call a search space: 1, 2 or 3 for those of NAS-Bench-1Shot1, a name such as `darts` for any other."""
 
 
 class RunFolderError(Exception):
@@ -156,19 +160,11 @@ class RunFolder:
             RunFolderError: another process holds it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as file:
-            deadline = time.monotonic() + patience
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise RunFolderError(
-                            f"{self.path}: another process is running this seed; wait for it or stop it"
-                        ) from None
-                    time.sleep(0.05)
-            yield
+        try:
+            with locked(self.path / ".lock", patience):
+                yield
+        except HeldError:
+            raise RunFolderError(f"{self.path}: another process is running this seed; wait for it or stop it") from None
 
     def _of_epochs(self, folder: str) -> list[int]:
         here = self.path / folder
@@ -196,9 +192,33 @@ class RunFolder:
         return lines, sum(len(text) + 1 for text in complete)
 
 
-def run_path(results: Path, bench: str, space: int, method: str, seed: int) -> Path:
+def run_path(results: Path, bench: str, space: SpaceLabel, method: str, seed: int) -> Path:
     """Where a seed's folder lies; `method` is the optimizer, with `@NAME` where settings differ from its preset."""
-    return results / bench / f"space{space}" / method / f"seed{seed}"
+    return results / bench / space_folder(space) / method / f"seed{seed}"
+
+
+def space_folder(space: SpaceLabel) -> str:
+    """What folders and files of a space are called: `space1` for a number, and a name as it is."""
+    return f"space{space}" if isinstance(space, int) else space
+
+
+def space_name(space: SpaceLabel) -> str:
+    """A space in a sentence or a title: `space 1` for a number, and a name as it is."""
+    return f"space {space}" if isinstance(space, int) else space
+
+
+def space_names(spaces: Sequence[SpaceLabel]) -> str:
+    """Several spaces in a sentence: `spaces 1, 2, toy`, or names alone where none has a number."""
+    numbered = [space for space in spaces if isinstance(space, int)]
+    if len(spaces) == 1:
+        return space_name(spaces[0])
+    listed = ", ".join(map(str, sorted(spaces, key=space_order)))
+    return f"spaces {listed}" if numbered else listed
+
+
+def space_order(space: SpaceLabel) -> tuple[int, int, str]:
+    """Sorts spaces: those with a number first, by number, then the others by name."""
+    return (0, space, "") if isinstance(space, int) else (1, 0, space)
 
 
 def find_runs(results: Path) -> list[RunFolder]:
@@ -236,30 +256,6 @@ def find_folders(results: Path) -> tuple[list[RunFolder], list[Path]]:
     homes = {results, *(parent for run in runs for parent in run.parents)}
     foreign = {_topmost(path, homes) for path in others if path not in homes} - set(runs)
     return [RunFolder(path) for path in sorted(runs, key=_by_number)], sorted(foreign)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file as a whole: a reader, or a crash, sees the old content or the new one."""
-    with replaced_atomically(path) as file:
-        file.write(data)
-
-
-@contextlib.contextmanager
-def replaced_atomically(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of `path` when the block ends well; otherwise nothing of it stays.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _refuse_other_than_folder(results: Path) -> None:

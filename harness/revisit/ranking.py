@@ -22,8 +22,7 @@ from harness.errors import UserError
 from harness.revisit.search import Measured, Revisited, Statistics, ValidationPass
 from harness.tables.query import CellMetrics, CellNotInTable
 from harness.tables.truths import Truths
-from spaces.nb101.coefficients import discrete_mixture
-from spaces.nb101.subnetwork import Architecture
+from spaces.base import Architecture
 
 CHUNK = 10
 """Cells measured in one pass over the images."""
@@ -53,18 +52,18 @@ def draw_cells(then: Revisited, count: int, truths: Truths) -> list[Drawn]:
     if count > len(truths.hashes):
         raise UserError(
             f"--cells: expected at most {len(truths.hashes)}, the cells of space {truths.space.number} in the table "
-            f"{then.table.info.label}, got {count}"
+            f"{truths.table.info.label}, got {count}"
         )
     source = random.Random(then.search.randomness.generator("correlation").initial_seed())
     found: dict[str, Drawn] = {}
     unknown: set[str] = set()
     while len(found) < count:
-        architecture = Architecture(*truths.space.sample_choice(source))
-        hash_ = truths.space.cell(*architecture).hash
+        architecture = truths.space.sample(source)
+        hash_ = architecture.key
         if hash_ in found or hash_ in unknown:
             continue
         try:
-            found[hash_] = Drawn(architecture, then.table.query(hash_))
+            found[hash_] = Drawn(architecture, truths.table.query(hash_))
         except CellNotInTable:
             unknown.add(hash_)
     return list(found.values())
@@ -82,7 +81,7 @@ def measure(then: Revisited, cells: Sequence[Drawn]) -> Iterator[list[dict[str, 
     for start in range(0, len(cells), CHUNK):
         chunk = cells[start : start + CHUNK]
         mixtures = [
-            discrete_mixture(optimizer.supernet.space, *one.architecture, dtype=optimizer.dtype).map(
+            optimizer.supernet.space.mixture_of(one.architecture, optimizer.dtype).map(
                 lambda row: row.to(optimizer.device)
             )
             for one in chunk
@@ -91,8 +90,7 @@ def measure(then: Revisited, cells: Sequence[Drawn]) -> Iterator[list[dict[str, 
         yield [
             {
                 "cell": one.metrics.hash,
-                "parents": one.architecture.parents,
-                "ops": one.architecture.ops,
+                **one.architecture.to_json(),
                 "test_error": one.metrics.test_error,
                 "valid_error": one.metrics.valid_error,
                 **{name: _to_json(values[place]) for name, values in measured.items()},

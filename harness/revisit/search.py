@@ -13,19 +13,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from harness.benchmarks.registry import BENCHMARKS, get_benchmark
 from harness.errors import UserError
-from harness.launch.launching import build, known_device, known_method
+from harness.judges.none import NoJudge
+from harness.records.config import check_config, table_sha256
 from harness.records.run_folder import Line, RunFolder, RunFolderError
 from harness.search.loop import Search
+from harness.search.measuring import stop_of
 from harness.search.settings import recorded
+from harness.search.setup import build, known_device, known_method
 from harness.tables.query import Table
-from plots.runs.records import check_config, table_sha256
-from spaces.nb101.coefficients import Mixture
-from spaces.nb101.supernet import FoldedWeights, Weights
+from spaces.base import Pass
+from spaces.mixture import Mixture
+from spaces.registry import get_space
 
 Statistics = Literal["stored", "batch"]
 
@@ -40,7 +42,7 @@ class Revisited:
         epoch: the epoch; 0 is before any training.
         line: what was recorded of it.
         search: the search; its optimizer has the weights and the alphas of then.
-        table: the run's table.
+        table: the run's table, or None where its space has none.
         checkpoint_sha256: of the checkpoint.
     """
 
@@ -49,7 +51,7 @@ class Revisited:
     epoch: int
     line: Line
     search: Search
-    table: Table
+    table: Table | None
     checkpoint_sha256: str
 
 
@@ -58,8 +60,8 @@ class Measured:
     """What the supernet does on the validation split at one mixture.
 
     Attributes:
-        accuracy: share of the images that it classifies right.
-        loss: mean cross-entropy.
+        accuracy: the task's score, of images the share that it classifies right.
+        loss: mean loss.
     """
 
     accuracy: float
@@ -95,22 +97,22 @@ def revisit(
     benchmark = get_benchmark(bench or _built_in(folder, record))
     if benchmark.name != record["bench"]:
         raise UserError(f"{folder.path}: is a run on {record['bench']}, --bench names {benchmark.name}")
-    table = benchmark.table(record["space"])
-    if table.info.source_sha256 != table_sha256(record):
+    table = benchmark.table(record["space"]) if record["space"] in benchmark.table_spaces else None
+    if table and table.info.source_sha256 != table_sha256(record):
         raise UserError(
             f"{folder.path}: its table had SHA-256 {table_sha256(record)[:12]}..., that of {benchmark.name} now has "
             f"{table.info.source_sha256[:12]}...; put the run's table back"
         )
     method = known_method(record["optimizer"])
-    config = recorded(method, record["settings"], record["epochs"])
-    search = build(folder, record, benchmark, method, config, table, known_device(device))
+    config = recorded(method, get_space(record["space"]), record["settings"], record["epochs"])
+    search = build(folder, record, benchmark.images(), method, config, NoJudge(), known_device(device))
     if epoch:
         # What an epoch draws and its schedules are not in the checkpoint; weights, alphas and all else are.
         search.optimizer.begin_epoch(epoch - 1)
     found, line = search.load(path)
     if found != epoch:
         raise UserError(f"{path}: expected the checkpoint of epoch {epoch}, got that of {found}; resume the run first")
-    if (stop := search.optimizer.early_stopping.stop) and epoch >= stop.after:
+    if (stop := stop_of(search.optimizer)) and epoch >= stop.after:
         raise UserError(
             f"{path}: the search had stopped early after epoch {stop.after}, and its line {epoch} is of the weights of "
             f"epoch {stop.returned}, which are not in it; ask for an epoch before {stop.after}"
@@ -134,23 +136,23 @@ class ValidationPass:
         self.search, self.epoch = then.search, then.epoch
         self.optimizer, self.supernet = then.search.optimizer, then.search.optimizer.supernet
         self.training = statistics == "batch"
-        self.weights: Weights | FoldedWeights = self.optimizer.weights.frozen()
+        self.weights: Any = self.optimizer.weights.frozen()
         if not self.training:
             self.weights = self.optimizer.evaluation_weights(
                 self.search.last_validation_batch(self.epoch),
-                refresh=self.search.task.config.validation.refresh_statistics,
+                refresh=self.search.config.validation.refresh_statistics,
             )
 
-    def stems(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """What no mixture changes of each batch (`Supernet.stem`), and its labels.
+    def stems(self, size: int) -> Iterator[tuple[Any, Tensor]]:
+        """What no mixture changes of each batch (`Network.stem`), and its targets.
 
         Args:
             size: images in a batch.
         """
         for batch in self.search.validation_batches(self.epoch, size):
             with torch.no_grad():
-                stem = self.supernet.stem(self.weights, batch.images, training=self.training, update_statistics=False)
-            yield stem, batch.labels
+                stem = self.supernet.stem(self.weights, batch.inputs, Pass(self.training, update_statistics=False))
+            yield stem, batch.targets
 
     @torch.no_grad()
     def measure(self, mixtures: Sequence[Mixture], skip_zeros: bool | None = None) -> list[Measured]:
@@ -161,19 +163,18 @@ class ValidationPass:
             skip_zeros: leave out operations times zero; None for as the method does.
         """
         skip_zeros = self.optimizer.skips_operations if skip_zeros is None else skip_zeros
-        device = self.optimizer.device
-        correct = torch.zeros(len(mixtures), dtype=torch.int64, device=device)
+        device, task = self.optimizer.device, self.optimizer.task
+        how = Pass(self.training, update_statistics=False, skip_zeros=skip_zeros)
+        score = torch.zeros(len(mixtures), dtype=torch.float64, device=device)
         loss = torch.zeros(len(mixtures), dtype=torch.float64, device=device)
-        size = self.search.task.config.data.batch_size if self.training else self.search.evaluation_size
-        for stem, labels in self.stems(size):
+        size = self.search.validation.batch_size if self.training else self.search.evaluation_size
+        for stem, targets in self.stems(size):
             for index, mixture in enumerate(mixtures):
-                logits = self.supernet.after_stem(
-                    self.weights, mixture, stem, training=self.training, update_statistics=False, skip_zeros=skip_zeros
-                )
-                correct[index] += (logits.argmax(dim=1) == labels).sum()
-                loss[index] += F.cross_entropy(logits, labels, reduction="sum")
-        n = self.search.validation.n
-        return [Measured(hits / n, total / n) for hits, total in zip(correct.tolist(), loss.tolist(), strict=True)]
+                outputs = self.supernet.after_stem(self.weights, mixture, stem, how)
+                score[index] += task.total_score(outputs, targets)
+                loss[index] += task.total_loss(outputs, targets)
+        n = self.search.validation.count
+        return [Measured(right / n, total / n) for right, total in zip(score.tolist(), loss.tolist(), strict=True)]
 
 
 def _checked(folder: RunFolder) -> dict[str, Any]:

@@ -12,12 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from harness.errors import UserError
 from harness.revisit.search import Measured, Revisited, ValidationPass
-from spaces.nb101.coefficients import Mixture
+from spaces.mixture import Mixture
 
 
 def check_suitable(then: Revisited) -> None:
@@ -83,16 +82,15 @@ class Surface:
 
         Every operation is evaluated, since one that is left out would have no gradient.
         """
-        config = self.validation.search.task.config
+        task, batch_size = self.optimizer.task, self.validation.search.validation.batch_size
         total = [torch.zeros_like(alpha, dtype=torch.float64) for alpha in self.alphas]
-        for stem, labels in self.validation.stems(config.data.batch_size):
-            logits = self.validation.supernet.after_stem(
-                self.validation.weights, self.optimizer.mixture("evaluation"), stem
-            )
-            loss = F.cross_entropy(logits, labels, reduction="sum")
+        for stem, targets in self.validation.stems(batch_size):
+            mixture = self.optimizer.mixture("evaluation")
+            outputs = self.validation.supernet.after_stem(self.validation.weights, mixture, stem)
+            loss = task.total_loss(outputs, targets)
             for sum_, part in zip(total, torch.autograd.grad(loss, self.optimizer.alphas), strict=True):
                 sum_ += part
-        return [sum_ / self.validation.search.validation.n for sum_ in total]
+        return [sum_ / self.validation.search.validation.count for sum_ in total]
 
     def row(self, x: Sequence[float], y: float) -> list[Measured]:
         """Accuracy and loss at the points (x, y) of one row."""

@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from harness.errors import UserError
-from optimizers.config import OptimizerConfig
+from harness.search.values import converted
+from optimizers.companions.registry import default_settings, joined
+from optimizers.config import OptimizerConfig, Range
 from optimizers.registry import Method, list_methods
-from spaces.nb101.supernet import SupernetConfig
+from spaces.base import NetworkConfig
+from spaces.registry import AnySpace
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,14 @@ class DataConfig:
 
     cutout: int = 0
     """Side of the square that is cut out, 0 for none; the published option is 16."""
+
+    shrink: int = 1
+    """Factor by which images are shrunk first, in height and width, each pixel a mean of so many squared."""
+
+    validation_batches: Literal["pass", "fresh"] = "pass"
+    """How alpha steps take validation images: the batches of one pass over all of them, or for every step the first
+    batch of a fresh order, so with replacement, as the published code does in NAS-Bench-201 and with DARTS cells
+    (`next(iter(valid_queue))`)."""
 
     images: int = 0
     """Images in each of the training and the validation split, 0 for all there are (25,000 of CIFAR-10)."""
@@ -70,6 +80,14 @@ class HessianConfig:
 
 
 @dataclass(frozen=True)
+class ProbesConfig:
+    """What is measured after an epoch besides what every search records."""
+
+    extra: str = ""
+    """Probes (`harness.probes`) by name or as `module:Class`, separated by commas."""
+
+
+@dataclass(frozen=True)
 class ComputeConfig:
     """How the device computes. Numbers differ by rounding alone, those of TF32 aside."""
 
@@ -90,13 +108,16 @@ class SearchConfig:
     """Everything that decides what a search computes, its seed aside."""
 
     method: OptimizerConfig
-    """Settings of the method; their keys stand beside the others (`weights.momentum`, `perturbation.steps`)."""
+    """Settings of the method; their keys stand beside the others (`weights.momentum`)."""
+
+    network: NetworkConfig
+    """The space's supernet."""
+
+    companions: Mapping[str, Any] = field(default_factory=default_settings)
+    """Settings of every companion, by its name; their keys stand beside the others (`perturbation.steps`)."""
 
     epochs: int = 100
     """Epochs; the schedules stretch over them."""
-
-    network: SupernetConfig = field(default_factory=SupernetConfig)
-    """The supernet."""
 
     data: DataConfig = field(default_factory=DataConfig)
     """The images."""
@@ -107,22 +128,34 @@ class SearchConfig:
     hessian: HessianConfig = field(default_factory=HessianConfig)
     """The curvature."""
 
+    probes: ProbesConfig = field(default_factory=ProbesConfig)
+    """Further measurements."""
+
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     """The device."""
 
     def to_json(self) -> dict[str, Any]:
         """Section -> field -> value, as `config.json` holds it under `settings`."""
-        sections = {name: dataclasses.asdict(getattr(self, name)) for name in _OWN_SECTIONS}
-        return {**sections, **dataclasses.asdict(self.method)}
+        return {name: dataclasses.asdict(section) for name, section in _sections(self).items()}
+
+
+def default_config(method: Method, space: AnySpace) -> SearchConfig:
+    """The configuration of a method in a space before any preset: the defaults of every section."""
+    return SearchConfig(method=method.optimizer_class.config_class(), network=space.config_class())
 
 
 def resolve(
-    method: Method, bench_settings: Mapping[str, Any], overrides: Mapping[str, Any], epochs: int | None
+    method: Method,
+    space: AnySpace,
+    bench_settings: Mapping[str, Any],
+    overrides: Mapping[str, Any],
+    epochs: int | None,
 ) -> tuple[SearchConfig, dict[str, Any]]:
     """The configuration of a search.
 
     Args:
         method: its preset comes first.
+        space: whose network has settings, too.
         bench_settings: the benchmark's scale, by dotted key; `epochs` is allowed. A section that this method does not
             have, but another registered one has, is passed over.
         overrides: what the user set.
@@ -132,16 +165,16 @@ def resolve(
         the configuration, and those overrides that change it.
 
     Raises:
-        UserError: an unknown key, or a value that is not of the field's type.
+        UserError: an unknown key, a value that is not of the field's type, or settings that do not go together.
     """
-    config = SearchConfig(method=method.optimizer_class.config_class())
+    config = default_config(method, space)
     for key, value in method.settings.items():
         config = with_setting(config, key, value)
     for key, value in bench_settings.items():
-        if key.partition(".")[0] in _sections(config) or not _known_elsewhere(key, value):
+        if key.partition(".")[0] in _sections(config) or not _known_elsewhere(key, value, space):
             config = with_setting(config, key, value)
     if epochs is not None:
-        config = dataclasses.replace(config, epochs=epochs)
+        config = with_setting(config, "epochs", epochs)
     changed = {}
     for key, value in overrides.items():
         if key == "epochs":
@@ -150,30 +183,48 @@ def resolve(
         if changed_config != config:
             changed[key] = get_setting(changed_config, key)
         config = changed_config
+    try:
+        joined(config.companions, config.epochs, method.optimizer_class)
+    except ValueError as error:
+        raise UserError(f"{method.name}: {error}") from None
+    _check_network(config)
     return config, changed
 
 
-def recorded(method: Method, settings: Mapping[str, Any], epochs: int) -> SearchConfig:
+def _check_network(config: SearchConfig) -> None:
+    """Refuse settings of a network that do not go together, whatever the order in which they were set.
+
+    Raises:
+        UserError: they do not.
+    """
+    try:
+        config.network.check()
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def recorded(method: Method, space: AnySpace, settings: Mapping[str, Any], epochs: int) -> SearchConfig:
     """The configuration whose `to_json` a run recorded; a setting that came later has its default.
 
     Raises:
         UserError: it has a setting that this version does not know, or a value that it refuses.
     """
-    config = SearchConfig(method=method.optimizer_class.config_class(), epochs=epochs)
+    config = dataclasses.replace(default_config(method, space), epochs=epochs)
     for section, fields in settings.items():
         for name, value in fields.items():
             config = with_setting(config, f"{section}.{name}", value)
+    _check_network(config)
     return config
 
 
-def _known_elsewhere(key: str, value: Any) -> bool:
+def _known_elsewhere(key: str, value: Any, space: AnySpace) -> bool:
     """Whether another method has this setting.
 
     Raises:
         UserError: it has, but the value is not of its type.
     """
     for method in list_methods():
-        config = SearchConfig(method=method.optimizer_class.config_class())
+        config = default_config(method, space)
         if key in setting_keys(config):
             with_setting(config, key, value)
             return True
@@ -187,14 +238,16 @@ def with_setting(config: SearchConfig, key: str, value: Any) -> SearchConfig:
         UserError: no such key, the value is not of its type, or the settings refuse it.
     """
     if key == "epochs":
-        return dataclasses.replace(config, epochs=_converted(key, value, int))
+        return dataclasses.replace(config, epochs=converted(key, value, _EPOCHS))
     section, name, part = _locate(config, key)
-    kind = typing.get_type_hints(type(part))[name]
-    converted = _converted(key, value, kind)
+    kind = typing.get_type_hints(type(part), include_extras=True)[name]
+    new_value = converted(key, value, kind)
     try:
-        new_part = dataclasses.replace(part, **{name: converted})
+        new_part = dataclasses.replace(part, **{name: new_value})
         if section in {f.name for f in dataclasses.fields(config.method)}:
             return dataclasses.replace(config, method=dataclasses.replace(config.method, **{section: new_part}))
+        if section in config.companions:
+            return dataclasses.replace(config, companions={**config.companions, section: new_part})
     except ValueError as error:
         raise UserError(f"{key}: {error}") from None
     return dataclasses.replace(config, **{section: new_part})
@@ -213,7 +266,8 @@ def setting_keys(config: SearchConfig) -> list[str]:
 
 def _sections(config: SearchConfig) -> dict[str, Any]:
     own = {name: getattr(config, name) for name in _OWN_SECTIONS}
-    return {**own, **{f.name: getattr(config.method, f.name) for f in dataclasses.fields(config.method)}}
+    of_method = {f.name: getattr(config.method, f.name) for f in dataclasses.fields(config.method)}
+    return {**own, **of_method, **config.companions}
 
 
 def _locate(config: SearchConfig, key: str) -> tuple[str, str, Any]:
@@ -227,33 +281,8 @@ def _locate(config: SearchConfig, key: str) -> tuple[str, str, Any]:
     return section, name, part
 
 
-def _converted(key: str, value: Any, kind: Any) -> Any:
-    if typing.get_origin(kind) is typing.Literal:
-        choices = typing.get_args(kind)
-        if value in choices:
-            return value
-        raise UserError(f"{key}: expected one of {', '.join(map(str, choices))}, got {value!r}")
-    if isinstance(kind, types.UnionType):
-        raise TypeError(f"{key}: settings of a union type are not supported")
-    text = str(value).strip()
-    try:
-        if kind is bool:
-            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
-        if kind is int:
-            number = float(text)
-            if number != int(number):
-                raise ValueError
-            return int(number)
-        if kind is float:
-            number = float(text)
-            if number != number or number in (float("inf"), float("-inf")):
-                raise ValueError
-            return number
-    except (ValueError, KeyError, OverflowError):
-        raise UserError(f"{key}: expected {_KIND_WORDS[kind]}, got {value!r}") from None
-    return text
+_OWN_SECTIONS = ("network", "data", "validation", "hessian", "probes", "compute")
+_OWN_SECTIONS = ("network", "data", "validation", "hessian", "probes", "compute")
 
-
-_OWN_SECTIONS = ("network", "data", "validation", "hessian", "compute")
-
-_KIND_WORDS = {bool: "true or false", int: "a whole number", float: "a finite number"}
+_EPOCHS = Annotated[int, Range(1, 100_000)]
+"""A search of more epochs has a record that takes gigabytes before it starts."""

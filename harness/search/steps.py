@@ -14,9 +14,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from harness.data.images import EpochDraws, Split
 from harness.search.capture import GraphPool, Recorded
-from optimizers.base import Batch, Optimizer, StepIndex
+from harness.search.examples import Draws, Examples
+from optimizers.base import Optimizer
+from optimizers.steps import Batch, StepIndex
 
 
 @dataclass(frozen=True)
@@ -24,25 +25,23 @@ class Totals:
     """What an epoch's weight steps saw.
 
     Attributes:
-        loss: sum of the images' cross-entropies, 0-dimensional float64 on the device.
-        correct: number of images that were classified right, 0-dimensional int64 on the device.
+        loss: sum of the examples' losses, 0-dimensional float64 on the device.
+        score: sum of the examples' scores, likewise.
     """
 
     loss: Tensor
-    correct: Tensor
+    score: Tensor
 
     @classmethod
     def zero(cls, device: torch.device) -> Totals:
         """Nothing seen yet."""
-        return cls(
-            torch.zeros((), dtype=torch.float64, device=device), torch.zeros((), dtype=torch.int64, device=device)
-        )
+        return cls(*(torch.zeros((), dtype=torch.float64, device=device) for _ in range(2)))
 
 
 class Steps(Protocol):
     """Makes the steps of an epoch that the optimizer has begun."""
 
-    def epoch(self, training: EpochDraws, validation: EpochDraws, stopped: Callable[[], bool]) -> Totals | None:
+    def epoch(self, training: Draws, validation: Draws, stopped: Callable[[], bool]) -> Totals | None:
         """Make all steps.
 
         Args:
@@ -64,16 +63,16 @@ class PlainSteps:
         validation: the validation split.
     """
 
-    def __init__(self, optimizer: Optimizer, training: Split, validation: Split) -> None:
+    def __init__(self, optimizer: Optimizer, training: Examples, validation: Examples) -> None:
         self.optimizer, self.training, self.validation = optimizer, training, validation
 
-    def epoch(self, training: EpochDraws, validation: EpochDraws, stopped: Callable[[], bool]) -> Totals | None:
+    def epoch(self, training: Draws, validation: Draws, stopped: Callable[[], bool]) -> Totals | None:
         """Make all steps."""
         totals = Totals.zero(self.training.device)
         for index in range(self.optimizer.steps):
             if stopped():
                 return None
-            batches = (Batch(*self.training.batch(training, index)), Batch(*self.validation.batch(validation, index)))
+            batches = self.training.batch(training, index), self.validation.batch(validation, index)
             _step(self.optimizer, index, *batches, totals)
         return totals
 
@@ -87,32 +86,32 @@ class RecordedSteps:
         validation: the validation split.
     """
 
-    def __init__(self, optimizer: Optimizer, training: Split, validation: Split) -> None:
+    def __init__(self, optimizer: Optimizer, training: Examples, validation: Examples) -> None:
         self.optimizer, self.training, self.validation = optimizer, training, validation
         self._device = training.device
         self._totals = Totals.zero(self._device)
         self._index = torch.zeros(1, dtype=torch.int64, device=self._device)
-        self._draws: tuple[EpochDraws, EpochDraws] | None = None
+        self._draws: tuple[Draws, Draws] | None = None
         self._recorded: dict[tuple[int, bool], Recorded[None]] = {}
         self._pool = GraphPool(self._device)
 
-    def epoch(self, training: EpochDraws, validation: EpochDraws, stopped: Callable[[], bool]) -> Totals | None:
+    def epoch(self, training: Draws, validation: Draws, stopped: Callable[[], bool]) -> Totals | None:
         """Make all steps."""
         if self._draws is None:
             self._draws = training, validation
         else:
             for buffer, draws in zip(self._draws, (training, validation), strict=True):
                 buffer.overwrite(draws)
-        for tensor in (self._totals.loss, self._totals.correct, self._index):
+        for tensor in (self._totals.loss, self._totals.score, self._index):
             tensor.zero_()
         for index in range(self.optimizer.steps):
             if stopped():
                 return None
-            self._step_of(min(training.batch_size, self.training.n - index * training.batch_size))()
+            self._step_of(min(training.batch_size, self.training.count - index * training.batch_size))()
         return self._totals
 
     def _step_of(self, size: int) -> Recorded[None]:
-        """The recorded step on so many images; alphas may rest in some epochs, which makes it another step."""
+        """The recorded step on so many examples; alphas may rest in some epochs, which makes it another step."""
         key = size, self.optimizer.moves_alphas
         if key not in self._recorded:
             within = torch.arange(size, device=self._device)
@@ -123,12 +122,12 @@ class RecordedSteps:
         assert self._draws is not None
         training, validation = self._draws
         places = self._index * training.batch_size + within
-        batches = Batch(*self.training.at(training, places)), Batch(*self.validation.at(validation, places))
+        batches = self.training.at(training, places), self.validation.at(validation, places)
         _step(self.optimizer, self._index, *batches, self._totals)
         self._index += 1
 
 
 def _step(optimizer: Optimizer, index: StepIndex, training: Batch, validation: Batch, totals: Totals) -> None:
     result = optimizer.step(index, training, validation)
-    totals.loss.add_(result.loss * len(training.labels))
-    totals.correct.add_(result.correct)
+    totals.loss.add_(result.loss * len(training.targets))
+    totals.score.add_(result.score)

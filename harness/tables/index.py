@@ -23,16 +23,15 @@ from __future__ import annotations
 import json
 import mmap
 import struct
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
 import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
-from harness.data.folder import replaced_atomically
 from harness.errors import UserError
 from spaces.nb101.cell import INPUT, MAX_VERTICES, OPERATIONS, OUTPUT, vertices_on_a_path
 from spaces.nb101.reachability import draws, is_enumerated
@@ -55,17 +54,15 @@ LABELS = (INPUT, OUTPUT, *OPERATIONS)
 NO_VERTEX = 255
 
 CELL = struct.Struct("<QI7sxI")
-_CELL_DTYPE = np.dtype(
+CELL_DTYPE = np.dtype(
     [("hash_low", "<u8"), ("adjacency", "<u4"), ("operations", "u1", (MAX_VERTICES,)), ("", "u1"), ("check", "<u4")]
 )
 #: The bytes of a cell's 24 that its checksum covers.
 CHECKED = slice(8, 20)
 
-_MAGIC = b"NASTABLE"
-_PREFIX = struct.Struct("<8sIQII")
-_ALIGNMENT = 64
-_CHUNK_BYTES = 1 << 20
-_STRUCT_CODES = {"<f8": "d", "<f4": "f", "<u4": "I"}
+MAGIC = b"NASTABLE"
+PREFIX = struct.Struct("<8sIQII")
+CHUNK_BYTES = 1 << 20
 
 Array = npt.NDArray[Any]
 
@@ -119,26 +116,6 @@ class IndexInfo:
         return self.kind == "official"
 
 
-@dataclass(frozen=True)
-class Columns:
-    """The content of an index, cells ascending by hash.
-
-    Attributes:
-        hash_high, hash_low: u64 `[cells]`.
-        adjacency: u32 `[cells]`.
-        operations: u8 `[cells, 7]`.
-        first_record: u32 `[cells * budgets + 1]`.
-        column: gives one of `RECORD_COLUMNS`, `[records]`.
-    """
-
-    hash_high: Array
-    hash_low: Array
-    adjacency: Array
-    operations: Array
-    first_record: Array
-    column: Callable[[str], Array]
-
-
 class Index:
     """An index, mapped into memory.
 
@@ -169,18 +146,36 @@ class Index:
         self.records_at: int = self._arrays["records"]["position"]
         self._dtypes = {
             "hash_high": np.dtype("<u8"),
-            "cells": _CELL_DTYPE,
+            "cells": CELL_DTYPE,
             "first_record": np.dtype("<u4"),
             "records": np.dtype([(name, code) for name, code in header["record"]]),
         }
         self.record_bytes = self._dtypes["records"].itemsize
         self.stored = tuple(name for name, _ in header["record"])
-        self._codes: list[list[str]] = header["record"]
 
-    def unpacker(self, names: Collection[str], records: int) -> struct.Struct:
-        """Reads some of the `stored` columns of so many records that follow each other, in the order of `stored`."""
-        one = "".join(_STRUCT_CODES[code] if name in names else f"{code[2]}x" for name, code in self._codes)
-        return struct.Struct("<" + one * records)
+    def cell(self, row: int) -> tuple[int, int, bytes, int]:
+        """A cell as it is stored, unchecked: low half of its hash, bits of its matrix, operations, checksum."""
+        low, bits, operations, checksum = CELL.unpack_from(self.content, self.cells_at + CELL.size * row)
+        return low, bits, operations, checksum
+
+    def is_intact(self, row: int) -> bool:
+        """Whether a cell, the places of its records and its records have the checksum that is stored."""
+        budgets = len(self.info.epoch_budgets)
+        position, starts = self.cells_at + CELL.size * row, self.starts_at + 4 * row * budgets
+        first, end = (
+            self.records_at + self.first_record[limit * budgets] * self.record_bytes for limit in (row, row + 1)
+        )
+        checked = self.content[position + CHECKED.start : position + CHECKED.stop]
+        covered = checked + self.content[starts : starts + 4 * budgets + 4] + self.content[first:end]
+        return bool(google_crc32c.value(covered) == self.cell(row)[3])
+
+    def runs(self, start: int, end: int) -> dict[str, tuple[Any, ...]]:
+        """Each of `RECORD_COLUMNS` of records that follow each other, unchecked: a number each."""
+        count = end - start
+        position = self.records_at + start * self.record_bytes
+        values = np.frombuffer(self.content, self._dtypes["records"], count, position).tolist()
+        stored = dict(zip(self.stored, zip(*values, strict=True), strict=True))
+        return {name: stored.get(name) or (self.constants[name],) * count for name in RECORD_COLUMNS}
 
     def verified(self, name: str) -> Array:
         """An array, read only once its checksum was found right.
@@ -192,8 +187,8 @@ class Index:
         start, end = item["position"], item["position"] + item["bytes"]
         if name not in self._verified:
             checksum = 0
-            for chunk in range(start, end, _CHUNK_BYTES):
-                checksum = google_crc32c.extend(checksum, self.content[chunk : min(chunk + _CHUNK_BYTES, end)])
+            for chunk in range(start, end, CHUNK_BYTES):
+                checksum = google_crc32c.extend(checksum, self.content[chunk : min(chunk + CHUNK_BYTES, end)])
             if checksum != item["crc32c"]:
                 self.fail(f"the checksum of {name} is wrong")
             self._verified.add(name)
@@ -295,9 +290,9 @@ def map_index(path: Path) -> Index:
         raise UserError(f"{path}: a folder, expected an index file; {remedy(path, None)}") from None
     except ValueError:
         raise UserError(f"{path}: the file is empty; {remedy(path, None)}") from None
-    if len(content) < _PREFIX.size or content[: len(_MAGIC)] != _MAGIC:
+    if len(content) < PREFIX.size or content[: len(MAGIC)] != MAGIC:
         raise UserError(f"{path}: not an index of a table; {remedy(path, None)}")
-    _, version, position, length, checksum = _PREFIX.unpack_from(content)
+    _, version, position, length, checksum = PREFIX.unpack_from(content)
     encoded = content[position : position + length]
     header = json.loads(encoded) if google_crc32c.value(encoded) == checksum else None
     if version != FORMAT_VERSION:
@@ -313,98 +308,3 @@ def map_index(path: Path) -> Index:
     if header is None:
         raise UserError(f"{path}: the index is damaged (the checksum of its header is wrong); {remedy(path, None)}")
     return Index(path, content, header)
-
-
-def write_index(out: Path, info: IndexInfo, columns: Columns) -> None:
-    """Write an index; it appears as a whole when it is done, and on a failure nothing changes.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    records, constants = _pack_records(info.records, columns.column)
-    cells = np.zeros(info.cells, _CELL_DTYPE)
-    cells["hash_low"], cells["adjacency"], cells["operations"] = (
-        columns.hash_low,
-        columns.adjacency,
-        columns.operations,
-    )
-    first_record = columns.first_record.astype("<u4")
-    cells["check"] = _checksums(cells, first_record, records)
-    arrays = {
-        "hash_high": columns.hash_high.astype("<u8"),
-        "cells": cells,
-        "first_record": first_record,
-        "records": records,
-    }
-    with replaced_atomically(out) as file:
-        header = {
-            "info": asdict(replace(info, format_version=FORMAT_VERSION)),
-            "arrays": _write_arrays(file, arrays),
-            "record": [[name, records.dtype[name].str] for name in records.dtype.names or ()],
-            "constants": constants,
-        }
-        position = file.tell()
-        encoded = json.dumps(header).encode()
-        file.write(encoded)
-        file.seek(0)
-        file.write(_PREFIX.pack(_MAGIC, FORMAT_VERSION, position, len(encoded), google_crc32c.value(encoded)))
-
-
-def _pack_records(count: int, column: Callable[[str], Array]) -> tuple[Array, dict[str, float]]:
-    """Records, each column in the least space that keeps every value, and the columns that are one value throughout."""
-    constants: dict[str, float] = {}
-    codes: list[tuple[str, str]] = []
-    for name in RECORD_COLUMNS:
-        values = column(name)
-        if (values == values[0]).all():
-            constants[name] = values[0].item()
-        elif name == "parameters":
-            codes.append((name, "<u4"))
-        else:
-            with np.errstate(over="ignore"):
-                codes.append((name, "<f4" if (values.astype("<f4") == values).all() else "<f8"))
-    records = np.zeros(count, np.dtype(codes))
-    for name, _ in codes:
-        records[name] = column(name)
-    return records, constants
-
-
-def _checksums(cells: Array, first_record: Array, records: Array) -> list[int]:
-    """CRC32C of each cell without its hash, of where its records start, and of its records."""
-    cell_bytes, start_bytes, record_bytes = _bytes(cells), _bytes(first_record), _bytes(records)
-    budgets = (len(first_record) - 1) // len(cells)
-    limits = (first_record[::budgets].astype(np.int64) * records.dtype.itemsize).tolist()
-    return [
-        google_crc32c.value(
-            bytes(cell_bytes[CELL.size * row + CHECKED.start : CELL.size * row + CHECKED.stop])
-            + bytes(start_bytes[4 * row * budgets : 4 * (row + 1) * budgets + 4])
-            + bytes(record_bytes[limits[row] : limits[row + 1]])
-        )
-        for row in range(len(cells))
-    ]
-
-
-def _write_arrays(file: BinaryIO, arrays: Mapping[str, Array]) -> list[dict[str, Any]]:
-    """Write arrays behind the prefix, and leave the file where the header goes."""
-    specifications = []
-    position = _aligned(_PREFIX.size)
-    file.seek(position)
-    for name, values in arrays.items():
-        checksum = 0
-        for start in range(0, values.nbytes, _CHUNK_BYTES):
-            chunk = bytes(_bytes(values)[start : start + _CHUNK_BYTES])
-            checksum = google_crc32c.extend(checksum, chunk)
-            file.write(chunk)
-        file.write(bytes(_aligned(values.nbytes) - values.nbytes))
-        specifications.append({"name": name, "position": position, "bytes": values.nbytes, "crc32c": checksum})
-        position += _aligned(values.nbytes)
-    return specifications
-
-
-def _bytes(values: Array) -> memoryview:
-    """The bytes of an array, without a copy."""
-    return values.view(np.uint8).data.cast("B") if values.nbytes else memoryview(b"")
-
-
-def _aligned(size: int) -> int:
-    return -(-size // _ALIGNMENT) * _ALIGNMENT

@@ -16,13 +16,12 @@ from harness.tables.index import (
     NO_VERTEX,
     RECORD_COLUMNS,
     Array,
-    Columns,
     IndexInfo,
     map_index,
     table_stem,
-    write_index,
 )
 from harness.tables.tfrecord import Matrix, Record, TFRecordReader
+from harness.tables.writing import Columns, write_index
 from spaces.nb101.cell import INPUT, MAX_VERTICES, OPERATIONS, OUTPUT, Cell, InvalidCell
 from spaces.nb101.space import get_space
 

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from harness.errors import UserError
+from harness.judges.base import Judge
 from harness.tables.index import IndexInfo
 from harness.tables.query import CellMetrics, CellNotInTable, Table, mean, mean_error
 from harness.tables.tfrecord import content_sha256
@@ -121,6 +122,22 @@ class OfficialTable:
         except (KeyError, self._api.OutOfDomainError):
             raise CellNotInTable(f"{self._path}: cell {cell.hash} is not among those of {self.info.label}") from None
         return metrics(cell.hash, epochs, fixed, runs)
+
+
+def official_judge(judge: Judge) -> Judge:
+    """The judge of the same table whose answers come through the official API.
+
+    Raises:
+        UserError: it is no judge of a NAS-Bench-101 table, or as `check_source`.
+    """
+    from harness.judges.table import TableJudge
+    from harness.tables.space_table import SpaceTable
+
+    table = judge.table if isinstance(judge, TableJudge) else None
+    if not isinstance(table, SpaceTable):
+        raise UserError(f"--table-backend nasbench: expected a table of NAS-Bench-101 cells, got {judge.info.label}")
+    check_source(table.table)
+    return TableJudge(table.answered_by(lambda: OfficialTable(table.table)))
 
 
 def metrics(

@@ -1,8 +1,8 @@
 """The table: what NAS-Bench-101, or a table measured in its manner, knows about a cell.
 
-`build_index` turns a TFRecord file into an index once; `Table.open` maps the index into memory and `Table.query` finds
-a cell in it in microseconds, without TensorFlow. Every answer is checked against the checksum of its cell.
-`python -m harness.table` prints what a table says of a whole search space.
+`harness.tables.indexing` turns a TFRecord file into an index once; `Table.open` maps the index into memory and
+`Table.query` finds a cell in it in microseconds, without TensorFlow. Every answer is checked against the checksum of
+its cell. `python -m harness.table` prints what a table says of a whole search space.
 """
 
 from __future__ import annotations
@@ -10,28 +10,22 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left
 from collections.abc import Sequence
-from functools import cache, reduce
+from functools import reduce
 from operator import add
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
 from harness.errors import UserError
-from harness.tables.index import CELL, CHECKED, LABELS, NO_VERTEX, Index, IndexInfo, map_index, matrix_rows
-from harness.tables.indexing import OFFICIAL_FILES, OFFICIAL_LABEL, build_index
+from harness.tables.index import LABELS, NO_VERTEX, Index, IndexInfo, map_index, matrix_rows
 from spaces.nb101.cell import Cell
 from spaces.nb101.space import SearchSpace
-
-__all__ = ["OFFICIAL_FILES", "OFFICIAL_LABEL", "CellMetrics", "CellNotInTable", "IndexInfo", "Table", "build_index"]
 
 Floats = npt.NDArray[np.float64]
 
 _HALVES = struct.Struct(">QQ")
-_U64 = struct.Struct("<Q")
-_U32 = struct.Struct("<I")
 
 
 class CellNotInTable(UserError):
@@ -91,12 +85,7 @@ class Table:
         self.path = index.path
         self.info = index.info
         self._index = index
-        # Looked up once: a query takes five microseconds, of which each attribute of an attribute is a hundredth.
-        self._content, self._first_record = index.content, index.first_record
-        self._cells_at, self._starts_at, self._records_at = index.cells_at, index.starts_at, index.records_at
-        self._record_bytes = index.record_bytes
         self._budgets = len(index.info.epoch_budgets)
-        self._readers = {halfway: _Reader(index, moment) for halfway, moment in ((False, "final"), (True, "halfway"))}
 
     @classmethod
     def open(cls, path: Path | str) -> Table:
@@ -120,24 +109,24 @@ class Table:
             UserError: the index is damaged where this cell lies.
         """
         hash_ = cell if isinstance(cell, str) else cell.hash
-        budget = self._budgets - 1 if epochs is None else self._budget(epochs)
-        slot = self._checked_row(hash_) * self._budgets + budget
-        start = self._first_record[slot]
-        repeats = self._first_record[slot + 1] - start
-        if not repeats:
+        slot = self._checked_row(hash_) * self._budgets + self._budget(epochs)
+        start, end = self._index.first_record[slot], self._index.first_record[slot + 1]
+        if start == end:
             raise self._untrained(hash_, epochs)
-        test, valid, train, seconds, parameters = self._readers[halfway].read(start, repeats)
+        runs = self._index.runs(start, end)
+        moment = "halfway" if halfway else "final"
+        test, valid = runs[f"{moment}_test_accuracy"], runs[f"{moment}_validation_accuracy"]
         return CellMetrics(
-            hash_,
-            epochs or self.info.epoch_budgets[-1],
-            repeats,
-            mean_error(test),
-            mean_error(valid),
-            test,
-            valid,
-            train,
-            mean(seconds),
-            parameters[0],
+            hash=hash_,
+            epochs=epochs or self.info.epoch_budgets[-1],
+            repeats=end - start,
+            test_error=mean_error(test),
+            valid_error=mean_error(valid),
+            test_accuracies=test,
+            valid_accuracies=valid,
+            train_accuracies=runs[f"{moment}_train_accuracy"],
+            training_seconds=mean(runs[f"{moment}_seconds"]),
+            trainable_parameters=runs["parameters"][0],
         )
 
     def mean_errors(self, hashes: Sequence[str], epochs: int | None = None) -> tuple[Floats, Floats]:
@@ -197,7 +186,7 @@ class Table:
             CellNotInTable: there is no such cell.
             UserError: the index is damaged where this cell lies.
         """
-        _, bits, codes, _ = CELL.unpack_from(self._index.content, self._cell_position(self._checked_row(hash_)))
+        _, bits, codes, _ = self._index.cell(self._checked_row(hash_))
         ops = [LABELS[code] for code in codes if code != NO_VERTEX]
         return Cell(matrix_rows(bits, len(ops)), ops)
 
@@ -233,15 +222,7 @@ class Table:
                 f"{self.path}: cell {hash_} is not among the {self.info.cells} cells of {self.info.label}; "
                 "query a cell of the space that this table covers"
             )
-        content, budgets = self._content, self._budgets
-        position, starts = self._cell_position(row) + CHECKED.start, self._starts_at + 4 * row * budgets
-        start = self._records_at + self._first_record[row * budgets] * self._record_bytes
-        end = self._records_at + self._first_record[(row + 1) * budgets] * self._record_bytes
-        checksum_at = position + CHECKED.stop - CHECKED.start
-        checksum = google_crc32c.value(
-            content[position:checksum_at] + content[starts : starts + 4 * budgets + 4] + content[start:end]
-        )
-        if checksum != _U32.unpack_from(content, checksum_at)[0]:
+        if not self._index.is_intact(row):
             self._index.fail(f"the checksum of cell {hash_} is wrong")
         return row
 
@@ -253,16 +234,13 @@ class Table:
         first = self._index.hash_high
         row = bisect_left(first, high)
         while row < self.info.cells and first[row] == high:
-            if _U64.unpack_from(self._content, self._cell_position(row))[0] == low:
+            if self._index.cell(row)[0] == low:
                 return row
             row += 1
         # Damage must not make a cell disappear.
         self._index.verified("hash_high")
         self._index.verified("cells")
         return None
-
-    def _cell_position(self, row: int) -> int:
-        return self._cells_at + CELL.size * row
 
     def _rows(self, hashes: Sequence[str]) -> npt.NDArray[np.int64]:
         halves = np.array([_halves(hash_) or (0, 0) for hash_ in hashes], np.uint64).reshape(-1, 2)
@@ -292,27 +270,6 @@ class Table:
         )
 
 
-class _Reader:
-    """Reads what a query answers with, at one moment of the training runs."""
-
-    def __init__(self, index: Index, moment: str) -> None:
-        names = [f"{moment}_{name}" for name in ("test_accuracy", "validation_accuracy", "train_accuracy", "seconds")]
-        names.append("parameters")
-        stored = [name for name in index.stored if name in names]
-        # Where a column is among the values of records that follow each other, or else the one value that it has.
-        self._parts = [
-            (slice(stored.index(name), None, len(stored)), ()) if name in stored else (None, (index.constants[name],))
-            for name in names
-        ]
-        self._unpacker = cache(lambda records: index.unpacker(names, records))
-        self._content, self._records_at, self._record_bytes = index.content, index.records_at, index.record_bytes
-
-    def read(self, start: int, records: int) -> list[tuple[Any, ...]]:
-        """Test, validation and train accuracy, seconds and parameters of each of so many records."""
-        values = self._unpacker(records).unpack_from(self._content, self._records_at + start * self._record_bytes)
-        return [constant * records if part is None else values[part] for part, constant in self._parts]
-
-
 def mean_of_repeats(values: Floats) -> Floats:
     """Means `[cells]` over the repeats that are there of `[cells, repeats]`, the same to the bit as `Table.query`'s."""
     repeats = np.isfinite(values).sum(axis=1)
@@ -324,22 +281,16 @@ def mean_of_repeats(values: Floats) -> Floats:
 
 
 def mean_error(accuracies: Sequence[float]) -> float:
-    """The mean of 1 - accuracy over a cell's repeats, the same to the bit as NumPy's in a fraction of its time."""
-    if len(accuracies) > 7:
-        # From here on NumPy adds in another order.
-        return float(np.mean([1.0 - accuracy for accuracy in accuracies]))
-    total = 0.0
-    for accuracy in accuracies:
-        total += 1.0 - accuracy
-    return total / len(accuracies)
+    """The mean of 1 - accuracy over a cell's repeats."""
+    return mean([1.0 - accuracy for accuracy in accuracies])
 
 
 def mean(values: Sequence[float]) -> float:
-    """The same for the values themselves."""
-    if len(values) > 7:
-        return float(np.mean(values))
-    # `sum` compensates rounding in newer versions of Python.
-    return reduce(add, values) / len(values)
+    """The mean of some numbers, the same to the bit as of a row of `mean_of_repeats`."""
+    if len(values) < 8:
+        # NumPy adds so few in their order too, in ten times the time; `sum` compensates rounding since Python 3.12.
+        return reduce(add, values) / len(values)
+    return float(np.mean(values))
 
 
 def _halves(hash_: str) -> tuple[int, int] | None:

@@ -4,6 +4,10 @@ Framing of each record: its length (u64, little-endian), the masked CRC32C of th
 their masked CRC32C (u32). A NAS-Bench-101 record is UTF-8 JSON
 `[hash, epochs, adjacency, operations, metrics]`, where `metrics` is base64 of the protobuf message `ModelMetrics`
 (google-research/nasbench `nasbench/api.py`, `nasbench/lib/model_metrics.proto`).
+
+The message is parsed here rather than by protobuf: it has eight fields of three wire types, a field of another type
+than the message's is an error here and an unknown field there, and TensorFlow, which some installs need beside us,
+pins the version of protobuf. The length of this module is that of both directions of one format.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def read_cells(path: Path, space: SearchSpace) -> list[Cell]:
         if not line.strip():
             continue
         if _HASH.fullmatch(line.strip()):
-            known = known or {cell.hash: cell for cell in space.enumerate()}
+            known = known or {cell.hash: cell for cell in space.cells()}
             cell = known.get(line.strip())
             if cell is None:
                 raise UserError(f"{path}:{number}: no cell of space {space.number} has the hash {line.strip()}")

@@ -20,7 +20,7 @@ from scipy.stats import spearmanr
 from harness.tabulation.training import MULTIPLY_ADDS_A_SECOND, Recipe, Splits
 
 if TYPE_CHECKING:
-    from harness.tables.query import IndexInfo
+    from harness.tables.index import IndexInfo
     from harness.tabulation.jobs import Job, Scope, WorkFolder
 
 Floats = npt.NDArray[np.float64]

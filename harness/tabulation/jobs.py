@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
-from harness.records.run_folder import write_atomically
+from harness.records.files import write_atomically
 
 if TYPE_CHECKING:
     from harness.tabulation.training import Recipe

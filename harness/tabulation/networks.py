@@ -9,7 +9,8 @@ computes what it would compute alone.
 Feature maps are `[networks, channels, height, width, batch]`, the batch innermost: a convolution is a batched matrix
 product with rows of thousands of numbers, a shift of the map is a move of whole runs, and a network, a channel or an
 image row is a contiguous block. With the few channels of a small network that is several times faster than a grouped
-convolution.
+convolution. The convolutions and the batch norm of that layout are here with the network, which nothing else uses them
+without; hence the length of this module.
 """
 
 from __future__ import annotations

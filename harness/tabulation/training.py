@@ -112,8 +112,34 @@ class Splits:
         return Splits(images, {name: tensor.to(device) for name, tensor in self.labels.items()}, self.classes)
 
 
-def train_cells(cells: Sequence[Cell], repeat: int, recipe: Recipe, splits: Splits) -> list[dict[str, Any]]:
+def check_width(recipe: Recipe, cells: Sequence[Cell]) -> None:
+    """Refuse networks in which a vertex that feeds the output would have no channel.
+
+    Raises:
+        UserError: more vertices feed the output of a cell than there are channels.
+    """
+    widest = max(len([vertex for vertex in cell.parents[-1] if vertex]) for cell in cells)
+    if recipe.channels < widest:
+        raise UserError(
+            f"channels: expected at least {widest}, as many as vertices feed an output, got {recipe.channels}"
+        )
+
+
+def train_cells(
+    cells: Sequence[Cell],
+    repeat: int,
+    recipe: Recipe,
+    splits: Splits,
+    augmented: Callable[[int], Tensor] | None = None,
+) -> list[dict[str, Any]]:
     """Train cells of one graph together, on the device of the images, and measure each.
+
+    Args:
+        cells: of one graph.
+        repeat: number of the training, which decides weights and order of images.
+        recipe: how to train.
+        splits: images; the training split is taken as it is by default.
+        augmented: gives the training images of an epoch, in the order of the split.
 
     Returns:
         for each cell its `hash`, `matrix`, `ops`, `trainable_parameters`, `train_accuracy`, `validation_accuracy`,
@@ -141,6 +167,8 @@ def train_cells(cells: Sequence[Cell], repeat: int, recipe: Recipe, splits: Spli
     steps = len(images) // recipe.batch_size
     total = steps * recipe.epochs
     for epoch in range(recipe.epochs):
+        if augmented is not None:
+            images = augmented(epoch)
         order = torch.randperm(len(images), generator=keyed_generator("order", repeat, epoch)).to(images.device)
         for step in range(steps):
             batch = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]

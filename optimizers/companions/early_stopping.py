@@ -11,62 +11,56 @@ The published code watches the largest algebraic eigenvalue, too, but of the Hes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from optimizers.companions.base import Companion, Host, Stop
+from optimizers.companions.registry import register_companion
 from optimizers.config import EarlyStoppingConfig
 
 
-@dataclass(frozen=True)
-class Stop:
-    """The end of a search before its time.
-
-    Attributes:
-        after: epochs that were trained.
-        returned: the earlier epoch whose architecture the search returns.
-    """
-
-    after: int
-    returned: int
-
-
-class EarlyStopping:
-    """Watches curvature; composes with any method that has alphas.
-
-    Args:
-        config: when to stop.
-        epochs: length of the search.
+@register_companion
+class EarlyStopping(Companion):
+    """Watches curvature, and takes the alphas back to those of an earlier epoch where it grows.
 
     Attributes:
         measured: epoch -> largest eigenvalue, in order.
-        stop: where the search ended early, None as long as it has not.
     """
 
+    name = "early_stopping"
+    config_class = EarlyStoppingConfig
+    joins = "alphas"
+    config: EarlyStoppingConfig
+
     def __init__(self, config: EarlyStoppingConfig, epochs: int) -> None:
-        self.config = config
-        self.epochs = epochs
+        super().__init__(config, epochs)
         self.measured: dict[int, float] = {}
-        self.stop: Stop | None = None
         self._alphas: dict[int, list[Tensor]] = {}
 
-    def watches(self, epoch: int) -> bool:
-        """Whether `observe` wants to hear of the state after so many epochs; not of the last one, as published."""
-        return self.config.enabled and self.stop is None and epoch % self.config.every == 0 and epoch < self.epochs
+    @classmethod
+    def joins_with(cls, config: EarlyStoppingConfig) -> bool:
+        """Whether the eigenvalue is watched at all."""
+        return config.enabled
 
-    def observe(self, epoch: int, eigenvalue: float, alphas: Sequence[Tensor]) -> None:
+    def wants(self, epoch: int) -> frozenset[str]:
+        """The largest eigenvalue, until the search stops; not after the last epoch, as published."""
+        due = self.stop is None and epoch % self.config.every == 0 and epoch < self.epochs
+        return frozenset({"lambda_max"}) if due else frozenset()
+
+    def observe(self, search: Host, epoch: int, measured: Mapping[str, float]) -> None:
         """Take note of a measurement, and if the search stops now, take the alphas back to the earlier ones.
 
         Args:
+            search: the search.
             epoch: epochs trained so far.
-            eigenvalue: the largest one; infinite where the Hessian is not finite.
-            alphas: those of the search.
+            measured: the largest eigenvalue as `lambda_max`, infinite where the Hessian is not finite.
         """
-        self.measured[epoch] = eigenvalue
-        self._alphas[epoch] = [alpha.detach().clone() for alpha in alphas]
+        self.measured[epoch] = measured["lambda_max"]
+        self._alphas[epoch] = [alpha.detach().clone() for alpha in search.alphas]
         centre = self.config.look_back + self.config.window // 2
         epochs = list(self.measured)
         for forgotten in epochs[: -centre - 1]:
@@ -80,11 +74,11 @@ class EarlyStopping:
             return
         self.stop = Stop(epoch, returned)
         with torch.no_grad():
-            for alpha, earlier in zip(alphas, self._alphas[returned], strict=True):
+            for alpha, earlier in zip(search.alphas, self._alphas[returned], strict=True):
                 alpha.copy_(earlier)
 
     def _local_mean(self, back: int) -> float:
-        """Over the window that ends so many measurements ago."""
+        """Mean eigenvalue over the window that ends so many measurements ago."""
         values = list(self.measured.values())
         end = len(values) - back
         return sum(values[end - self.config.window : end]) / self.config.window

@@ -17,26 +17,37 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from optimizers.companions.base import Companion, Host
+from optimizers.companions.registry import register_companion
 from optimizers.config import HessianPenaltyConfig
-
-if TYPE_CHECKING:
-    from optimizers.base import Batch, Optimizer
+from optimizers.steps import Batch, StepIndex, at_step, placed
 
 
-class HessianPenalty:
-    """What the alpha step adds to the validation loss; composes with any method that has alphas.
+@register_companion
+class HessianPenalty(Companion):
+    """Adds the gradient of the penalty to that of the validation loss.
 
-    Args:
-        config: how strong, in how many directions, how far.
+    Attributes:
+        directions: those of the epoch, a tensor `[steps, directions, *shape]` for each row shape.
     """
 
-    def __init__(self, config: HessianPenaltyConfig) -> None:
-        self.config = config
+    name = "hessian_penalty"
+    config_class = HessianPenaltyConfig
+    joins = "alphas"
+    config: HessianPenaltyConfig
+
+    def __init__(self, config: HessianPenaltyConfig, epochs: int) -> None:
+        super().__init__(config, epochs)
+        self.directions: list[Tensor] = []
+
+    @classmethod
+    def joins_with(cls, config: HessianPenaltyConfig) -> bool:
+        """Whether the penalty counts anything."""
+        return config.coefficient > 0
 
     def draw(
         self, shapes: Sequence[tuple[int, ...]], steps: int, generator: torch.Generator, dtype: torch.dtype
@@ -45,45 +56,56 @@ class HessianPenalty:
         size = (steps, self.config.directions)
         return [torch.randint(2, (*size, *shape), generator=generator).to(dtype) * 2 - 1 for shape in shapes]
 
-    def gradient(self, optimizer: Optimizer, validation: Batch, directions: Sequence[Tensor]) -> Sequence[Tensor]:
-        """That of the penalty, for each alpha.
+    def begin(self, search: Host, epoch: int) -> None:
+        """Draw the directions of all steps."""
+        generator = search.randomness.generator("hessian penalty", epoch)
+        draws = self.draw(search.supernet.space.row_shapes, search.steps, generator, search.dtype)
+        self.directions = placed(self.directions, draws, search.device)
 
-        Args:
-            directions: those drawn for the optimizer's present step, a tensor `[directions, *shape]` for each alpha.
-        """
-        penalty = self.config.coefficient * self.curvature(optimizer, validation, directions)
-        return torch.autograd.grad(penalty, optimizer.alphas, materialize_grads=True)
+    def gradient(
+        self, search: Host, gradients: Sequence[Tensor], index: StepIndex, validation: Batch
+    ) -> Sequence[Tensor]:
+        """The gradient of validation loss and penalty for each alpha."""
+        curvature = self.curvature(search, index, validation, at_step(self.directions, index))
+        penalty = torch.autograd.grad(self.config.coefficient * curvature, search.alphas, materialize_grads=True)
+        return [gradient + more for gradient, more in zip(gradients, penalty, strict=True)]
 
-    def curvature(self, optimizer: Optimizer, validation: Batch, directions: Sequence[Tensor]) -> Tensor:
+    def curvature(self, search: Host, index: StepIndex, validation: Batch, directions: Sequence[Tensor]) -> Tensor:
         """The mean of the squared differences, 0-dimensional, differentiable in the alphas.
 
         Its forward passes leave the running statistics alone.
+
+        Args:
+            search: the search.
+            index: the step.
+            validation: the batch of the validation loss.
+            directions: a tensor `[directions, *shape]` for each alpha.
         """
         step = self.config.step
         squares: list[Tensor] = []
         for direction in zip(*(part.unbind() for part in directions), strict=True):
-            above, below = (_gradient(optimizer, validation, direction, distance) for distance in (step, -step))
+            above, below = (_gradient(search, index, validation, direction, distance) for distance in (step, -step))
             squares += [(((a - b) / (2 * step)) ** 2).sum() for a, b in zip(above, below, strict=True)]
         return torch.stack(squares).sum() / len(directions[0])
 
 
 def _gradient(
-    optimizer: Optimizer, validation: Batch, direction: Sequence[Tensor], distance: float
+    search: Host, index: StepIndex, validation: Batch, direction: Sequence[Tensor], distance: float
 ) -> tuple[Tensor, ...]:
-    """That of the validation loss some way along a direction, itself differentiable in the alphas."""
-    moved = [alpha + distance * part for alpha, part in zip(optimizer.alphas, direction, strict=True)]
-    with _at(optimizer, moved):
-        mixture = optimizer.mixture("architecture", optimizer.index)
-    weights = optimizer.weights.frozen()
-    loss = optimizer.loss(weights, mixture, validation, update_statistics=False, twice_differentiable=True)
+    """Gradient of the validation loss some way along a direction, itself differentiable in the alphas."""
+    moved = [alpha + distance * part for alpha, part in zip(search.alphas, direction, strict=True)]
+    with _at(search, moved):
+        mixture = search.mixture("architecture", index)
+    weights = search.weights.frozen()
+    loss = search.loss(weights, mixture, validation, update_statistics=False, twice=True)
     return torch.autograd.grad(loss, moved, create_graph=True)
 
 
 @contextlib.contextmanager
-def _at(optimizer: Optimizer, alphas: list[Tensor]) -> Iterator[None]:
-    """Within it, the optimizer's mixtures are those of other alphas."""
-    kept, optimizer.alphas = optimizer.alphas, alphas
+def _at(search: Host, alphas: list[Tensor]) -> Iterator[None]:
+    """Within it, the mixtures of a search are those of other alphas."""
+    kept, search.alphas = search.alphas, alphas
     try:
         yield
     finally:
-        optimizer.alphas = kept
+        search.alphas = kept

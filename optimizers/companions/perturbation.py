@@ -5,7 +5,7 @@ The perturbed mixture is what the weight step multiplies; the alphas never see i
 since that comes after the projection, an entry may end further than epsilon from where it was.
 
 What is perturbed is the mixture that the weight step multiplies, whatever method it comes from: soft, binarised or
-sampled. Where each cell has a mixture of its own, each has a ball of its own.
+sampled. Each kind of cell has a ball of its own; where each cell has a mixture of its own, so has each cell.
 """
 
 from __future__ import annotations
@@ -16,26 +16,60 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from optimizers.companions.base import Companion, Host
+from optimizers.companions.registry import register_companion
 from optimizers.config import PerturbationConfig
-from spaces.nb101.coefficients import Mixture
+from optimizers.steps import Batch, StepIndex, at_step, placed
+from spaces.mixture import Mixture, groups_of
 
 
-class Perturbation:
-    """Moves a mixture; composes with any method that has one.
+@register_companion
+class Perturbation(Companion):
+    """Moves the mixture of the weight step.
 
-    Args:
-        config: kind, radius and schedule.
-        epochs: length of the search, for the schedule.
+    Attributes:
+        noise: what was drawn for the epoch, a tensor `[steps, *shape]` for each row; where cells have mixtures of their
+            own, `[steps, cells, *shape]` with the cells of the row's kind.
+        radius: of the ball in this epoch, 0-dimensional float64 on the device, where a captured step reads it.
     """
 
-    def __init__(self, config: PerturbationConfig, epochs: int) -> None:
-        self.config = config
-        self.epochs = epochs
+    name = "perturbation"
+    config_class = PerturbationConfig
+    joins = "mixtures"
+    zeroes_gradients = True
+    config: PerturbationConfig
+    radius: Tensor
 
-    @property
-    def needs_loss(self) -> bool:
-        """Whether `apply` evaluates the loss it is given."""
-        return self.config.kind == "adversarial"
+    def __init__(self, config: PerturbationConfig, epochs: int) -> None:
+        super().__init__(config, epochs)
+        self.noise: list[Tensor] = []
+
+    @classmethod
+    def joins_with(cls, config: PerturbationConfig) -> bool:
+        """Whether anything is perturbed."""
+        return config.kind != "none"
+
+    def begin(self, search: Host, epoch: int) -> None:
+        """Set the radius, and draw the noise of all steps, each kind of cell by itself."""
+        if not self.noise:
+            self.radius = torch.zeros((), dtype=torch.float64, device=search.device)
+        self.radius.fill_(self.epsilon(epoch))
+        generator = search.randomness.generator("perturbation", epoch)
+        layout = search.supernet.space.layout
+        draws: dict[int, Tensor] = {}
+        for group in groups_of(layout):
+            indices = [index for index, row in enumerate(layout) if row.group == group]
+            mixtures = (search.steps, search.supernet.cells_of(group)) if search.per_cell else (search.steps,)
+            shapes = [layout[index].shape for index in indices]
+            drawn = self.draw(shapes, math.prod(mixtures), generator, search.dtype)
+            for index, draw in zip(indices, drawn, strict=True):
+                draws[index] = draw.view(*mixtures, *draw.shape[1:])
+        self.noise = placed(self.noise, [draws[index] for index in range(len(layout))], search.device)
+
+    def mixture(self, search: Host, mixture: Mixture, index: StepIndex, training: Batch) -> Mixture:
+        """The perturbed mixture."""
+        loss = search.attack_loss(training) if self.config.kind == "adversarial" else None
+        return self.apply(mixture, at_step(self.noise, index), self.radius, loss)
 
     def epsilon(self, epoch: int) -> float:
         """Radius in an epoch, counted from 0."""
@@ -80,11 +114,9 @@ class Perturbation:
             epsilon: radius of the ball; a 0-dimensional tensor on the device where the step is captured.
             loss: training loss of a mixture at fixed weights; only the attack needs it.
         """
-        if self.config.kind == "none":
-            return mixture
         start = [clip_to_simplex(row + epsilon * draw) for row, draw in zip(mixture.rows, noise, strict=True)]
         if self.config.kind != "adversarial":
-            return Mixture.from_rows(start)
+            return mixture.with_rows(start)
         assert loss is not None
         return self._attack(mixture, start if self.config.random_start else mixture.rows, epsilon, loss)
 
@@ -99,40 +131,48 @@ class Perturbation:
         size = 2 * epsilon / self.config.steps
         for _ in range(self.config.steps):
             leaves = [row.detach().requires_grad_() for row in rows]
-            gradients = torch.autograd.grad(loss(Mixture.from_rows(leaves)), leaves)
-            moves = self._steepest(gradients)
+            gradients = torch.autograd.grad(loss(mixture.with_rows(leaves)), leaves)
+            moves = self._steepest(mixture, gradients)
             deltas = [row + size * move - point for point, row, move in zip(clean, rows, moves, strict=True)]
-            rows = [clip_to_simplex(p + delta) for p, delta in zip(clean, self._project(deltas, epsilon), strict=True)]
+            deltas = self._project(mixture, deltas, epsilon)
+            rows = [clip_to_simplex(point + delta) for point, delta in zip(clean, deltas, strict=True)]
         with torch.no_grad():
-            loss_after = loss(Mixture.from_rows(rows))
+            loss_after = loss(mixture.with_rows(rows))
         failed = loss_before > loss_after
-        return Mixture.from_rows([torch.where(failed, point, row) for point, row in zip(clean, rows, strict=True)])
+        return mixture.with_rows([torch.where(failed, point, row) for point, row in zip(clean, rows, strict=True)])
 
-    def _steepest(self, gradients: Sequence[Tensor]) -> list[Tensor]:
+    def _steepest(self, mixture: Mixture, gradients: Sequence[Tensor]) -> list[Tensor]:
         """The direction of steepest ascent, of length 1 in the ball's norm."""
         if self.config.norm == "linf":
             return [gradient.sign() for gradient in gradients]
-        return _scaled(gradients, 1 / _length(gradients).clamp(min=1e-30))
+        return _scaled(mixture, gradients, lambda length: 1 / length.clamp(min=1e-30))
 
-    def _project(self, deltas: Sequence[Tensor], epsilon: float | Tensor) -> list[Tensor]:
+    def _project(self, mixture: Mixture, deltas: Sequence[Tensor], epsilon: float | Tensor) -> list[Tensor]:
         """The nearest point of the ball."""
         if self.config.norm == "linf":
             limit = torch.as_tensor(epsilon, dtype=torch.float64, device=deltas[0].device)
             return [delta.clamp(-limit, limit) for delta in deltas]
-        return _scaled(deltas, (epsilon / _length(deltas).clamp(min=1e-30)).clamp(max=1))
+        return _scaled(mixture, deltas, lambda length: (epsilon / length.clamp(min=1e-30)).clamp(max=1))
 
 
-def _length(rows: Sequence[Tensor]) -> Tensor:
-    """Joint l2 norm of a mixture's tensors, 0-dimensional, or `[cells]` where each cell has its own."""
-    first = rows[1].dim() - 1  # of the output's vector: 0, or 1 after the cells
-    flat = torch.cat([row.flatten(first) for row in rows], dim=-1)
-    norm: Tensor = torch.linalg.vector_norm(flat, dim=-1)
-    return norm
+def _scaled(mixture: Mixture, rows: Sequence[Tensor], factor_of: Callable[[Tensor], Tensor]) -> list[Tensor]:
+    """Tensors of a mixture's shapes, all that belong to one cell times a factor of their joint l2 norm.
 
-
-def _scaled(rows: Sequence[Tensor], factor: Tensor) -> list[Tensor]:
-    """All tensors of a mixture times one factor, or one for each cell."""
-    return [row * factor.view(*factor.shape, *(1 for _ in row.shape[factor.dim() :])) for row in rows]
+    Args:
+        mixture: says which rows belong together, and whether each cell has its own.
+        rows: the tensors.
+        factor_of: the factor from the norm, 0-dimensional, or `[cells]` where each cell has its own rows.
+    """
+    scaled = list(rows)
+    cells = 1 if mixture.per_cell else 0
+    for group in groups_of(mixture.layout):
+        indices = mixture.indices(group)
+        flat = torch.cat([rows[index].flatten(cells) for index in indices], dim=-1)
+        factor = factor_of(torch.linalg.vector_norm(flat, dim=-1))
+        for index in indices:
+            shape = rows[index].shape
+            scaled[index] = rows[index] * factor.view(*factor.shape, *(1 for _ in shape[factor.dim() :]))
+    return scaled
 
 
 def clip_to_simplex(row: Tensor) -> Tensor:

@@ -18,6 +18,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from harness.records.catalogue import get_quantity
+from harness.records.run_folder import space_names
 from plots.drawing import style
 from plots.drawing.multiples import MOST_TOGETHER, OTHERS, draw_multiples, grid, label_outside
 from plots.drawing.multiples import PANEL_HEIGHT as MULTIPLES_HEIGHT
@@ -31,10 +33,11 @@ from plots.runs.records import (
     NothingToDrawError,
     Series,
     counted,
-    summarise,
+    series_of,
 )
 
 NAME = "anytime_error"
+TEST_ERROR = get_quantity("test_error")
 PANEL_HEIGHT = 2.3
 MARKERS = 8
 
@@ -46,28 +49,28 @@ def draw(comparison: Comparison) -> tuple[Figure, list[Series]]:
         NothingToDrawError: no run has a test error after epoch 1 or later.
     """
     series = [
-        summarise(method, "test_error", method.values("test_error"), first=1)
+        series_of(method, TEST_ERROR)
         for method in sorted(comparison.methods, key=lambda method: style.drawing_order(method.name))
     ]
     shown = [one for one in series if one.seeds]
     if not shown:
-        raise NothingToDrawError("no run has a test error at epoch 1 or later yet")
+        raise NothingToDrawError(why_no_errors([comparison]))
     with style.applied():
         figure, legends, height = panels(
             comparison,
             shown,
             scale=100,
-            join_gaps=False,
-            labels=("test error of the derived cell (%)", "test error (%)"),
+            join_gaps=at_some_epochs(comparison),
+            labels=(TEST_ERROR.axis, "test error (%)"),
             beside=lambda axes: table_lines(axes, comparison, last_epoch(shown)),
         )
         style.lay_out(
             figure,
             height,
-            f"Anytime test error, {comparison.bench}, space {comparison.space}",
+            f"Anytime test error, {comparison.place}",
             comparison.conditions(),
             legends,
-            [*absent_seeds(series), *not_in_table(shown), *without_table_lines([comparison])],
+            [*absent_seeds(series), *unjudged(comparison, shown), *without_table_lines([comparison])],
         )
     return figure, series
 
@@ -189,9 +192,7 @@ def without_table_lines(comparisons: Sequence[Comparison]) -> list[str]:
         ("Random search", [one for one in comparisons if not one.random_search]),
     ):
         if lacking:
-            spaces = (
-                "" if len(lacking) == len(comparisons) else f" of space {', '.join(str(one.space) for one in lacking)}"
-            )
+            spaces = "" if len(lacking) == len(comparisons) else f" of {space_names([one.space for one in lacking])}"
             notes.append(f"{what}: not recorded by these runs{spaces}.")
     return notes
 
@@ -262,11 +263,30 @@ def _points(one: Series, values: Array, join_gaps: bool) -> tuple[Array, Array]:
     return x[there], values[there]
 
 
+def why_no_errors(comparisons: Sequence[Comparison]) -> str:
+    """Why there is no test error to draw."""
+    if not any(comparison.is_judged for comparison in comparisons):
+        return "these runs had no judge, so that no architecture has a test error"
+    return "no run has a test error at epoch 1 or later yet"
+
+
+def at_some_epochs(comparison: Comparison) -> bool:
+    """Whether the judge trains architectures, which it does at some epochs only: points of a curve are then joined."""
+    return comparison.judge_kind == "trained"
+
+
+def unjudged(comparison: Comparison, series: Sequence[Series]) -> list[str]:
+    """Notes on epochs without a test error: a judge that trains looks at some epochs, a table may lack a cell."""
+    if at_some_epochs(comparison):
+        return ["Test errors are of the epochs whose architectures were trained for it."]
+    return not_in_table(series)
+
+
 def not_in_table(series: Sequence[Series]) -> list[str]:
     """Notes on cells that a partial table does not hold, and on damaged lines: both are missing from the means."""
     runs = [run for one in series for run in one.method.runs]
     recorded = sum(max(0, len(run.lines) - 1) for run in runs)
-    damaged = sum(sum(epoch > 0 for epoch in run.damaged("test_error")) for run in runs)
+    damaged = sum(sum(epoch > 0 for epoch in run.damaged(TEST_ERROR.entry)) for run in runs)
     missing = recorded - sum(int(np.isfinite(one.values[:, 1:]).sum()) for one in series) - damaged
     notes = [f"{missing} of {recorded} cells are not in the table and are left out."] if missing else []
     if damaged:

@@ -40,7 +40,7 @@ def error_series(comparison: Comparison, methods: Sequence[Method], options: Opt
         ]
     ends = [one.seconds[-1] for method in methods for one in curves[method.name]]
     if not np.isfinite(ends).any():
-        raise NothingToDrawError(f"no run of space {comparison.space} recorded its seconds of training")
+        raise NothingToDrawError(f"no run of {comparison.space_name} recorded its seconds of training")
     shared = np.linspace(0, np.nanmax(ends), POINTS + 1)[1:]
     found = []
     for method in methods:

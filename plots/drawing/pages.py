@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from matplotlib.figure import Figure
 
+from harness.records.run_folder import space_order
 from plots.runs.records import Comparison
 from plots.runs.survey import Survey
 
@@ -72,11 +73,11 @@ def sheets(survey: Survey) -> Iterator[tuple[str, list[Comparison]]]:
         bench = sheet[0].bench
         names[bench] = names.get(bench, 0) + 1
         suffix = f"_{names[bench]}" if names[bench] > 1 else ""
-        yield f"{bench}{suffix}", sorted(sheet, key=lambda comparison: comparison.space)
+        yield f"{bench}{suffix}", sorted(sheet, key=lambda comparison: space_order(comparison.space))
 
 
 def missing_spaces(comparisons: Sequence[Comparison]) -> list[str]:
-    """A note on the spaces that no run is of."""
+    """A note on the spaces of NAS-Bench-1Shot1 that no run is of, where there is a run of any of them."""
     present = {comparison.space for comparison in comparisons}
-    missing = [str(space) for space in SPACES if space not in present]
+    missing = [str(space) for space in SPACES if space not in present and present & set(SPACES)]
     return [f"Not recorded: space{'s' * (len(missing) > 1)} {' and '.join(missing)}."] if missing else []

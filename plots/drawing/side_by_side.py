@@ -113,7 +113,7 @@ def _one_panel_each(figure: Figure, drawn: Drawn, draw: Draw, label: str) -> lis
     for axes, (one, series) in zip(panels, drawn, strict=True):
         draw(axes, series)
         if len(drawn) > 1:
-            axes.set_title(f"space {one.space}", pad=3)
+            axes.set_title(one.space_name, pad=3)
     panels[0].set_ylabel(label)
     return [[axes] for axes in panels]
 
@@ -127,7 +127,7 @@ def _one_row_a_method(
     used = draw_multiples(figure, columns, scale, draw, lambda one: _count(drawn, one.method.name))
     for panels, (one, _) in zip(used, drawn, strict=True):
         if len(drawn) > 1:
-            panels[0].set_title(f"space {one.space}\n{panels[0].get_title()}", pad=2)
+            panels[0].set_title(f"{one.space_name}\n{panels[0].get_title()}", pad=2)
     label_outside(used, used[0][0].get_xlabel(), label)
     return used
 
@@ -155,8 +155,8 @@ def finish(
     epochs = sorted({line.method.epochs for _, series in drawn for line in series})
     lengths = counted(epochs[0], "epoch") if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]} epochs"
     one = drawn[0][0]
-    where = f"{one.bench}, space {spaces[0]}" if len(spaces) == 1 else one.bench
-    conditions = " · ".join(part for part in (f"table: {one.table}", one.scale, lengths) if part)
-    absent = [f"Nothing to draw of space {other.space}." for other in sheet if other.space not in spaces]
+    where = one.place if len(spaces) == 1 else one.bench
+    conditions = " · ".join(part for part in (one.judge, one.scale, lengths) if part)
+    absent = [f"Nothing to draw of {other.space_name}." for other in sheet if other.space not in spaces]
     notes = [*missing_spaces(sheet), *absent, *dict.fromkeys(notes)]
     style.lay_out(figure, height, f"{title}, {where}", conditions, legends, notes)

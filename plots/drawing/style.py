@@ -24,7 +24,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend import Legend
 from matplotlib.text import Text
 
-from harness.records.run_folder import write_atomically
+from harness.records.files import write_atomically
 
 Dashes = tuple[int, tuple[float, ...]]
 

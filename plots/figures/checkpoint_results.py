@@ -14,19 +14,27 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from harness.errors import UserError
-from harness.records.run_folder import RunFolder, RunFolderError, find_folders
+from harness.records.run_folder import (
+    RunFolder,
+    RunFolderError,
+    SpaceLabel,
+    find_folders,
+    space_folder,
+    space_name,
+    space_order,
+)
 from plots.drawing import style
 from plots.runs.records import counted, outermost
 
-_NEEDED = {
-    "bench": str,
-    "space": int,
-    "method": str,
-    "seed": int,
-    "epoch": int,
-    "table": str,
-    "scale": str,
-    "images": int,
+_NEEDED: dict[str, tuple[type, ...]] = {
+    "bench": (str,),
+    "space": (int, str),
+    "method": (str,),
+    "seed": (int,),
+    "epoch": (int,),
+    "table": (str,),
+    "scale": (str,),
+    "images": (int,),
 }
 
 
@@ -43,7 +51,7 @@ class Results:
     """
 
     bench: str
-    space: int
+    space: SpaceLabel
     seed: int
     epoch: int
     table: str
@@ -54,12 +62,12 @@ class Results:
     @property
     def place(self) -> str:
         """The part of a file's name that tells these results from others."""
-        return f"{self.bench}_space{self.space}_seed{self.seed}_epoch{self.epoch}"
+        return f"{self.bench}_{space_folder(self.space)}_seed{self.seed}_epoch{self.epoch}"
 
     @property
     def title(self) -> str:
         """What they are of."""
-        return f"{self.bench}, space {self.space}, epoch {self.epoch}, seed {self.seed}"
+        return f"{self.bench}, {space_name(self.space)}, epoch {self.epoch}, seed {self.seed}"
 
     def conditions(self) -> str:
         """Under what conditions the numbers arose, in one line."""
@@ -84,12 +92,15 @@ def gather_results(
         UserError: results that would share a figure disagree.
     """
     runs, _ = outermost(folder, find_folders(folder)[0])
-    groups: dict[tuple[str, int, int, int], list[tuple[Path, dict[str, Any]]]] = {}
+    groups: dict[tuple[str, SpaceLabel, int, int], list[tuple[Path, dict[str, Any]]]] = {}
     for run in runs:
         for path, content in _read(run, kind, check):
             key = (content["bench"], content["space"], content["seed"], content["epoch"])
             groups.setdefault(key, []).append((path, content))
-    return [_group(groups[key], ("table", "table_sha256", "scale", "images", *also)) for key in sorted(groups)]
+    return [
+        _group(groups[key], ("table", "table_sha256", "scale", "images", *also))
+        for key in sorted(groups, key=_key_order)
+    ]
 
 
 def write_figures(
@@ -112,7 +123,7 @@ def _read(run: RunFolder, kind: str, check: Callable[[dict[str, Any]], object]) 
     found = [(run.result(kind, epoch), content) for epoch, content in run.results(kind).items()]
     for path, content in found:
         try:
-            if any(type(content[key]) is not expected for key, expected in _NEEDED.items()):
+            if any(type(content[key]) not in expected for key, expected in _NEEDED.items()):
                 raise TypeError
             check(content)
         except (KeyError, TypeError, ValueError):
@@ -120,6 +131,11 @@ def _read(run: RunFolder, kind: str, check: Callable[[dict[str, Any]], object]) 
                 f"{path}: not a result as this version writes it; move it away and compute it again"
             ) from None
     return found
+
+
+def _key_order(key: tuple[str, SpaceLabel, int, int]) -> tuple[str, tuple[int, int, str], int, int]:
+    bench, space, seed, epoch = key
+    return bench, space_order(space), seed, epoch
 
 
 def _group(found: list[tuple[Path, dict[str, Any]]], alike: Sequence[str]) -> Results:

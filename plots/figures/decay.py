@@ -16,11 +16,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from harness.records.catalogue import get_quantity
 from plots.drawing import style
-from plots.drawing.anytime import curve_label
-from plots.runs.records import Comparison, Method, NothingToDrawError, Series, summarise
+from plots.drawing.anytime import TEST_ERROR, curve_label, why_no_errors
+from plots.runs.records import Comparison, Method, NothingToDrawError, Series, series_of
 
 NAME = "supernet_vs_table"
+SUPERNET_ERROR = get_quantity("supernet_valid_error")
 PANEL_HEIGHT = 1.35
 TITLE_LINE = 0.12
 LETTERS_NARROW = 23
@@ -37,6 +39,8 @@ def draw(comparison: Comparison) -> tuple[Figure, list[Series]]:
     methods = sorted(comparison.methods, key=lambda method: style.drawing_order(method.name))
     pairs = [pair for pair in map(error_pair, methods) if all(one.seeds for one in pair)]
     if not pairs:
+        if not comparison.is_judged:
+            raise NothingToDrawError(why_no_errors([comparison]))
         raise NothingToDrawError("no run has a supernet error and a test error at epoch 1 or later yet")
     columns = min(len(pairs), 2 if len(pairs) <= 2 else 3 if len(pairs) in (3, 5, 6, 9) else 4)
     rows = math.ceil(len(pairs) / columns)
@@ -64,7 +68,7 @@ def draw(comparison: Comparison) -> tuple[Figure, list[Series]]:
         style.lay_out(
             figure,
             (PANEL_HEIGHT + TITLE_LINE * max(title.count("\n") for title in titles)) * rows,
-            f"Supernet against table, {comparison.bench}, space {comparison.space}",
+            f"Supernet against table, {comparison.place}",
             comparison.conditions(),
             [legend],
             ["Means over seeds."],
@@ -74,10 +78,7 @@ def draw(comparison: Comparison) -> tuple[Figure, list[Series]]:
 
 def error_pair(method: Method) -> tuple[Series, Series]:
     """Supernet validation error and table test error."""
-    return (
-        summarise(method, "supernet_valid_error", 1 - method.values("supernet_valid_accuracy"), first=1),
-        summarise(method, "test_error", method.values("test_error"), first=1),
-    )
+    return series_of(method, SUPERNET_ERROR), series_of(method, TEST_ERROR)
 
 
 def _draw_panel(axes: Axes, supernet: Series, table: Series) -> None:

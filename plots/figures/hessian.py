@@ -14,11 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from harness.records.catalogue import get_quantity
 from plots.drawing import style
 from plots.drawing.anytime import absent_seeds, panels
-from plots.runs.records import NO_BAND, Comparison, NothingToDrawError, Series, summarise
+from plots.runs.records import NO_BAND, Comparison, NothingToDrawError, Series, series_of
 
 NAME = "hessian"
+SPECTRAL_NORM = get_quantity("spectral_norm")
 LABELS = ("spectral norm of the Hessian", "spectral norm")
 
 
@@ -29,7 +31,7 @@ def draw(comparison: Comparison) -> tuple[Figure, list[Series]]:
         NothingToDrawError: no run has a spectral norm above zero.
     """
     methods = sorted(comparison.methods, key=lambda method: style.drawing_order(method.name))
-    series = [summarise(method, "spectral_norm", method.values("spectral_norm"), first=0) for method in methods]
+    series = [series_of(method, SPECTRAL_NORM) for method in methods]
     shown = [one for one in series if one.seeds]
     if not any((one.values > 0).any() for one in shown):
         raise NothingToDrawError("no run has a Hessian (its spectral norm is missing at every epoch)")
@@ -39,7 +41,7 @@ def draw(comparison: Comparison) -> tuple[Figure, list[Series]]:
         style.lay_out(
             figure,
             height,
-            f"Hessian of the validation loss, {comparison.bench}, space {comparison.space}",
+            f"Hessian of the validation loss, {comparison.place}",
             comparison.conditions(),
             legends,
             [*left_out(series), *absent_seeds(shown), *cut],

@@ -9,12 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from plots.drawing import style
-from plots.drawing.anytime import absent_seeds, last_epoch, not_in_table, table_lines, without_table_lines
+from plots.drawing.anytime import (
+    absent_seeds,
+    at_some_epochs,
+    last_epoch,
+    table_lines,
+    unjudged,
+    why_no_errors,
+    without_table_lines,
+)
 from plots.drawing.curves import CHOICES, error_series
 from plots.drawing.pages import Options, Page
 from plots.drawing.side_by_side import Drawn, draw_side_by_side, finish, methods_to_draw, missing_methods
-from plots.figures.hessian import LABELS, left_out, log_axis
-from plots.runs.records import DEVIATION, INTERVAL, Comparison, NothingToDrawError, csv_text, summarise
+from plots.figures.hessian import LABELS, SPECTRAL_NORM, left_out, log_axis
+from plots.runs.records import DEVIATION, INTERVAL, Comparison, NothingToDrawError, csv_text, series_of
 
 FIGURE_3 = ("darts", "hessian_reg", "sdarts_rs", "sdarts_adv")
 
@@ -33,7 +41,7 @@ def figure_5(name: str, sheet: Sequence[Comparison], options: Options) -> list[P
     """Spectral norm of the Hessian over the search, on a logarithmic axis."""
     wanted = INTERVAL if options.interval else DEVIATION
     everything = [
-        (one, [summarise(method, "spectral_norm", method.values("spectral_norm"), 0, wanted) for method in methods])
+        (one, [series_of(method, SPECTRAL_NORM, wanted) for method in methods])
         for one, methods in methods_to_draw(sheet, options, ())
     ]
     drawn = [(one, [line for line in series if (line.values > 0).any()]) for one, series in everything]
@@ -57,11 +65,11 @@ def _anytime(name: str, title: str, sheet: Sequence[Comparison], options: Option
     drawn = [(one, [line for line in series if line.seeds]) for one, series in everything]
     drawn = [(one, series) for one, series in drawn if series]
     if not drawn:
-        raise NothingToDrawError("no run has a test error at epoch 1 or later yet")
+        raise NothingToDrawError(why_no_errors(sheet))
     notes = missing_methods(sheet, options, chosen)
     notes += [note for _, series in everything for note in absent_seeds(series)]
     if not options.seconds:
-        notes += [note for _, series in drawn for note in not_in_table(series)]
+        notes += [note for one, series in drawn for note in unjudged(one, series)]
     notes += without_table_lines([one for one, _ in drawn])
     if options.seconds and any(one.random_search for one in sheet):
         notes.append("Random search, which counts draws, has no place on an axis of seconds.")
@@ -70,7 +78,7 @@ def _anytime(name: str, title: str, sheet: Sequence[Comparison], options: Option
         figure, _, legends, height = draw_side_by_side(
             drawn,
             100,
-            False,
+            any(at_some_epochs(one) for one, _ in drawn),
             (label, "test error (%)"),
             lambda axes, one: table_lines(axes, one, 0 if options.seconds else _reach(drawn)),
         )

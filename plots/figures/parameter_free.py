@@ -1,7 +1,8 @@
 """The share of parameter-free operations in the derived cell (the paper's table 5), after every epoch.
 
-In these spaces the one operation without parameters is the max-pooling. Counted are the operations of the cell as it is
-trained, without loose ends. Collapse to parameter-free operations is one way in which a search decays (section 5.6.1).
+A space says which of its operations have parameters; in those of NAS-Bench-101 the max-pooling alone has none.
+Counted are the operations of the cell as it is trained, without loose ends. Collapse to parameter-free operations is
+one way in which a search decays (section 5.6.1).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from harness.records.catalogue import get_quantity
 from plots.drawing import style
 from plots.drawing.anytime import absent_seeds
 from plots.drawing.pages import Options, Page
@@ -18,17 +20,14 @@ from plots.judgement.text import in_columns
 from plots.runs.records import (
     DEVIATION,
     INTERVAL,
-    Array,
     Comparison,
-    Method,
     NothingToDrawError,
-    Run,
     csv_text,
-    summarise,
+    series_of,
 )
 
-PARAMETER_FREE = ("maxpool3x3",)
-LABELS = ("parameter-free operations (%)", "max-pooling (%)")
+PARAMETER_FREE_SHARE = get_quantity("parameter_free_share")
+LABELS = (PARAMETER_FREE_SHARE.axis, "parameter-free (%)")
 
 
 def draw(name: str, sheet: Sequence[Comparison], options: Options) -> list[Page]:
@@ -39,7 +38,7 @@ def draw(name: str, sheet: Sequence[Comparison], options: Options) -> list[Page]
     """
     wanted = INTERVAL if options.interval else DEVIATION
     everything = [
-        (one, [summarise(method, "parameter_free_share", shares(method), 1, wanted) for method in methods])
+        (one, [series_of(method, PARAMETER_FREE_SHARE, wanted) for method in methods])
         for one, methods in methods_to_draw(sheet, options, ())
     ]
     drawn = [(one, [line for line in series if line.seeds]) for one, series in everything]
@@ -56,31 +55,13 @@ def draw(name: str, sheet: Sequence[Comparison], options: Options) -> list[Page]
     return [Page(f"table5_{name}", figure, csv_text(*drawn), "\n".join(as_text(drawn)))]
 
 
-def shares(method: Method) -> Array:
-    """[seeds, epochs from 0] share of the operations without parameters; NaN where a cell has none, or no line."""
-    length = max((len(run.lines) for run in method.runs), default=0)
-    values = np.full((len(method.runs), length), np.nan)
-    for row, run in zip(values, method.runs, strict=True):
-        row[: len(run.lines)] = _shares(run)
-    return values
-
-
-def _shares(run: Run) -> list[float]:
-    found = []
-    for line in run.lines:
-        ops = line.get("ops")
-        inner = ops[1:-1] if isinstance(ops, list) else []
-        found.append(sum(op in PARAMETER_FREE for op in inner) / len(inner) if inner else np.nan)
-    return found
-
-
 def as_text(drawn: Drawn) -> list[str]:
     """A row for each method, a column for each space: mean and standard deviation after the last epoch, with n.
 
     Seeds that are not finished do not count.
     """
     names = sorted({line.method.name for _, series in drawn for line in series}, key=style.drawing_order)
-    rows = [["parameter-free operations after the last epoch (%)", *(f"space {one.space}" for one, _ in drawn)]]
+    rows = [["parameter-free operations after the last epoch (%)", *(one.space_name for one, _ in drawn)]]
     for name in names:
         row = [name]
         for _, series in drawn:

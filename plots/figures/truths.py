@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from harness.records.line import nasbench_graph
 from plots.drawing import style
 from plots.drawing.cell import draw_cell
 
@@ -59,7 +60,9 @@ def draw(truths: SpaceTruths) -> Figure:
             best = [("optimum, best by validation too", truths.optimum)]
         *panels, distribution, search = figure.subplots(1, len(best) + 2, width_ratios=[*[1.2] * len(best), 1.1, 1.1])
         for axes, (title, cell) in zip(panels, best, strict=True):
-            draw_cell(axes, cell["matrix"], cell["ops"])
+            graph = nasbench_graph(cell["matrix"], cell["ops"])
+            assert graph is not None
+            draw_cell(axes, graph)
             errors = f"test {100 * cell['test_error']:.2f} %\nvalidation {100 * cell['valid_error']:.2f} %"
             axes.set_title(f"{title}\n{errors}", fontsize=6.5, pad=2)
         _draw_distribution(distribution, truths)

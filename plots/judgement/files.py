@@ -13,7 +13,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from harness.records.run_folder import write_atomically
+from harness.records.files import write_atomically
 from plots.judgement.findings import Judgement
 from plots.judgement.measures import MEASURES
 

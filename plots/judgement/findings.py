@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.records.run_folder import SpaceLabel
 from harness.records.statistics import Array, Estimate, Ranks
 from plots.runs.survey import LeftOut
 
@@ -165,7 +166,7 @@ class Block:
     """
 
     bench: str
-    space: int
+    space: SpaceLabel
     table: str
     table_sha256: str
     scale: str
@@ -197,9 +198,9 @@ class Overall:
     table: str
     scale: str
     metric: str
-    spaces: tuple[int, ...]
+    spaces: tuple[SpaceLabel, ...]
     methods: tuple[str, ...]
-    seeds: dict[int, tuple[int, ...]]
+    seeds: dict[SpaceLabel, tuple[int, ...]]
     ranks: Ranks | None
     interquartile_means: dict[str, Estimate]
     approximate: bool

@@ -13,7 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plots.runs.records import Array, Run, as_number
+from harness.records.catalogue import get_quantity
+from harness.records.line import EpochLine
+from plots.runs.records import Array, Run
+
+TEST_ERROR, VALID_ERROR = get_quantity("test_error"), get_quantity("valid_error")
+SUPERNET_ACCURACY = get_quantity("supernet_valid_accuracy")
 
 
 @dataclass(frozen=True)
@@ -79,11 +84,11 @@ class Measure:
 
 def curve(run: Run, epochs: int) -> Curve:
     """A run's curve up to an epoch, which must be recorded."""
-    seconds = [_training_seconds(line.get("seconds")) for line in run.lines[1 : epochs + 1]]
+    seconds = [EpochLine(line).training_seconds for line in run.lines[1 : epochs + 1]]
     return Curve(
-        test_error=run.values("test_error")[: epochs + 1],
-        valid_error=run.values("valid_error")[: epochs + 1],
-        supernet_accuracy=run.values("supernet_valid_accuracy")[: epochs + 1],
+        test_error=run.values(TEST_ERROR)[: epochs + 1],
+        valid_error=run.values(VALID_ERROR)[: epochs + 1],
+        supernet_accuracy=run.values(SUPERNET_ACCURACY)[: epochs + 1],
         seconds=np.cumsum([0.0, *seconds]),
     )
 
@@ -212,8 +217,3 @@ MEASURES = {
 
 def _last(values: Array) -> float:
     return float(values[-1]) if len(values) else math.nan
-
-
-def _training_seconds(recorded: object) -> float:
-    value = as_number(recorded.get("train")) if isinstance(recorded, dict) else None
-    return value if value is not None and value >= 0 else math.nan

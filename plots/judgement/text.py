@@ -6,6 +6,7 @@ import math
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 
+from harness.records.run_folder import space_name, space_names
 from harness.records.statistics import LEVEL, Estimate
 from plots.judgement.caveats import numbers
 from plots.judgement.findings import BASELINE, Block, Detection, Family, Judgement, MethodSummary, Overall, Summary
@@ -43,7 +44,7 @@ def _block(block: Block, metric: Measure) -> Iterator[str]:
     epochs = {method.epochs for method in block.methods}
     asked = counted(max(epochs), "epoch") if len(epochs) == 1 else "epochs differ"
     table = f"table: {block.table}" + (f" ({block.table_sha256[:12]})" if block.table_sha256 else "")
-    yield f"== {block.bench}, space {block.space}"
+    yield f"== {block.bench}, {space_name(block.space)}"
     yield " · ".join(part for part in (table, block.scale, asked) if part)
     for part in (
         _main_table(block.methods, metric),
@@ -148,7 +149,7 @@ def _found(detection: Detection) -> str:
 
 def _overall(overall: Overall, metric: Measure) -> Iterator[str]:
     several = len(overall.spaces) > 1
-    spaces = f"spaces {', '.join(map(str, overall.spaces))} together" if several else f"space {overall.spaces[0]}"
+    spaces = space_names(overall.spaces) + (" together" if several else "")
     yield f"== {overall.bench}, {spaces}: {metric.label}"
     yield ""
     ranks, means = overall.ranks, overall.interquartile_means
@@ -170,7 +171,7 @@ def ranks_text(overall: Overall) -> str:
     ranks = overall.ranks
     if ranks is None:
         return ""
-    seeds = "; ".join(f"space {space}: seeds {numbers(its)}" for space, its in overall.seeds.items())
+    seeds = "; ".join(f"{space_name(space)}: seeds {numbers(its)}" for space, its in overall.seeds.items())
     text = f"Ranks over {counted(ranks.blocks, 'block')} ({seeds}), 1 is best."
     if math.isfinite(ranks.friedman_p):
         text += f" Friedman's p {_p(ranks.friedman_p)}."

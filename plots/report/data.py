@@ -1,4 +1,4 @@
-"""What a report shows, as plain data: `plots/page/*.js` reads it, and nothing else.
+"""What a report shows, as plain data: `page_files/*.js` reads it, and nothing else.
 
 Statistics are `plots.judgement`'s, entry by entry as `harness.compare` writes them into `judgement.json`; curves are
 rounded to six digits. Errors are fractions, a number that is not there is null. Curves are of all runs, unfinished ones
@@ -18,16 +18,19 @@ from urllib.parse import quote
 import numpy as np
 
 from harness import __version__
-from harness.records.run_folder import EPOCHS, Line, RunFolder, RunFolderError
+from harness.records.catalogue import Quantity, catalogue
+from harness.records.config import NO_JUDGE
+from harness.records.line import EpochLine
+from harness.records.run_folder import EPOCHS, Line, RunFolder, RunFolderError, SpaceLabel, space_names
 from plots.drawing import cell, style
+from plots.drawing.anytime import at_some_epochs
 from plots.judgement.caveats import machine, numbers
 from plots.judgement.files import plain
 from plots.judgement.findings import Block, Judgement, Overall
 from plots.judgement.measures import MEASURES, Measure, curve
 from plots.judgement.text import power_text, ranks_text, tests_heading
 from plots.report.conditions import environments_of, settings_of
-from plots.runs.quantities import QUANTITIES, method_curves, run_curve
-from plots.runs.records import Array, Comparison, Method, Run, summarise
+from plots.runs.records import Array, Comparison, Method, Run, series_of
 from plots.runs.survey import Survey
 
 FORMAT = 1
@@ -55,14 +58,11 @@ def report_data(results: Path, found: Survey, judgement: Judgement, base: Path) 
         "results": results.resolve().name,
         "metric": metric.name,
         "measures": {name: _measure(one) for name, one in MEASURES.items()},
-        "quantities": {
-            one.name: {"label": one.label, "is_error": one.is_error, "first": one.first, "meaning": one.meaning}
-            for one in QUANTITIES.values()
-        },
+        "quantities": {name: _quantity(one) for name, one in _shown(found.comparisons).items()},
         "comparisons": [_comparison(one, blocks.get(_key(one)), metric, base) for one in found.comparisons],
         "overall": [_overall(one) for one in judgement.overall],
         "left_out": [{"path": str(one.path), "reason": one.reason} for one in judgement.left_out],
-        "drawing": _drawing(),
+        "drawing": _drawing(found.comparisons),
         "environments": environments_of(
             run for one in found.comparisons for method in one.methods for run in method.runs
         ),
@@ -70,20 +70,54 @@ def report_data(results: Path, found: Survey, judgement: Judgement, base: Path) 
     return dict(plain(content))
 
 
-def _key(one: Comparison | Block) -> tuple[str, int, str, str, str]:
+def _key(one: Comparison | Block) -> tuple[str, SpaceLabel, str, str, str]:
     return one.bench, one.space, one.table, one.table_sha256, one.scale
 
 
-def _drawing() -> Data:
-    """How a cell is drawn: the sizes, labels and colours of `plots.cell`."""
+def _shown(comparisons: Sequence[Comparison]) -> dict[str, Quantity]:
+    """Name -> quantity: what the page shows somewhere, of the built-in ones and of those that runs carry."""
+    everything = catalogue(quantity for comparison in comparisons for quantity in comparison.further)
+    return {name: quantity for name, quantity in everything.items() if quantity.panels}
+
+
+def _quantity(quantity: Quantity) -> Data:
+    heading = quantity.heading or quantity.label[:1].upper() + quantity.label[1:]
+    return {
+        "label": quantity.label,
+        "axis": quantity.axis,
+        "heading": heading,
+        "factor": quantity.factor,
+        "percent": quantity.percent,
+        "is_error": quantity.is_error,
+        "first": quantity.first_epoch,
+        "panels": list(quantity.panels),
+        "logarithmic": quantity.logarithmic,
+        "meaning": quantity.meaning,
+    }
+
+
+def _drawing(comparisons: Sequence[Comparison]) -> Data:
+    """How a cell is drawn: the sizes, labels and colours of `plots.drawing.cell`."""
+    architectures = (
+        EpochLine(line).architecture
+        for comparison in comparisons
+        for method in comparison.methods
+        for run in method.runs
+        for line in run.lines
+    )
     return {
         "labels": cell.LABELS,
-        "colours": cell.COLOURS,
+        "colours": cell.operation_colours(architectures),
         "plain": cell.PLAIN,
         "box_width": cell.BOX_WIDTH,
         "box_height": cell.BOX_HEIGHT,
         "layer_height": cell.LAYER_HEIGHT,
         "column_width": cell.COLUMN_WIDTH,
+        "labelled_layer_height": cell.LABELLED_LAYER_HEIGHT,
+        "labelled_column_width": cell.LABELLED_COLUMN_WIDTH,
+        "label_height": cell.LABEL_HEIGHT,
+        "label_letter": cell.LABEL_LETTER,
+        "label_places": cell.LABEL_PLACES,
         "clearance": cell.CLEARANCE,
         "bends": cell.BENDS,
     }
@@ -106,6 +140,9 @@ def _comparison(comparison: Comparison, block: Block | None, metric: Measure, ba
     return {
         "bench": comparison.bench,
         "space": comparison.space,
+        "place": comparison.place,
+        "judged": comparison.is_judged,
+        "joined": at_some_epochs(comparison),
         "table": {
             "label": comparison.table,
             "sha256": comparison.table_sha256,
@@ -117,9 +154,9 @@ def _comparison(comparison: Comparison, block: Block | None, metric: Measure, ba
         "optimum": comparison.optimum,
         "random_search": [_rounded(error) for error in comparison.random_search],
         "machines": sorted({machine(run.path) for method in ordered for run in method.runs}),
-        "methods": [_method(method, cells, base) for method in ordered],
+        "methods": [_method(method, comparison, cells, base) for method in ordered],
         "cells": cells.known,
-        "operations": cells.operations,
+        "cell_labels": list(cells.labels),
         "settings": settings_of(configs),
         "block": None if block is None else _block(block, metric),
     }
@@ -128,7 +165,9 @@ def _comparison(comparison: Comparison, block: Block | None, metric: Measure, ba
 def _warnings(comparison: Comparison, configs: Mapping[str, Data]) -> Iterator[str]:
     """Why numbers must not be taken for the paper's."""
     kinds = {str((config.get("table") or {}).get("kind") or "unknown") for config in configs.values()}
-    if kinds != {OFFICIAL}:
+    if kinds == {NO_JUDGE}:
+        yield "No judge: nothing says how good the derived cells are, so there are no test errors and no statistics."
+    elif kinds != {OFFICIAL}:
         yield (
             f"Stand-in table: test errors come from {comparison.table} (kind: {', '.join(sorted(kinds))}), not from an "
             "official NAS-Bench-101 file. They cannot be set beside the paper's."
@@ -139,17 +178,17 @@ def _warnings(comparison: Comparison, configs: Mapping[str, Data]) -> Iterator[s
         yield f"Scaled-down search: {comparison.scale}; the paper's supernet has 16 channels and 9 cells."
 
 
-def _method(method: Method, cells: _Cells, base: Path) -> Data:
+def _method(method: Method, comparison: Comparison, cells: _Cells, base: Path) -> Data:
     look = style.look(method.name)
+    quantities = _shown([comparison]).values()
     means = {}
-    for quantity in QUANTITIES.values():
-        values = method_curves(method, quantity)
-        one = summarise(method, quantity.name, values, quantity.first)
+    for quantity in quantities:
+        one = series_of(method, quantity)
         if one.seeds:
             means[quantity.name] = {
-                "mean": _column(one.mean),
-                "low": _column(one.low),
-                "high": _column(one.high),
+                "mean": _drawn(one.mean, quantity),
+                "low": _drawn(one.low, quantity),
+                "high": _drawn(one.high, quantity),
                 "band": one.band,
                 "seeds": one.seeds,
             }
@@ -162,7 +201,7 @@ def _method(method: Method, cells: _Cells, base: Path) -> Data:
         "has_alphas": method.has_alphas,
         "means": means,
         "mean_seconds": _column(_mean_seconds(method)),
-        "runs": [_run(run, cells, base) for run in method.runs],
+        "runs": [_run(run, [*quantities], cells, base) for run in method.runs],
     }
 
 
@@ -180,9 +219,9 @@ def _seconds(run: Run) -> Array:
     return curve(run, len(run.lines) - 1).seconds if run.lines else np.empty(0)
 
 
-def _run(run: Run, cells: _Cells, base: Path) -> Data:
+def _run(run: Run, quantities: Sequence[Quantity], cells: _Cells, base: Path) -> Data:
     log = run.path / EPOCHS
-    curves = {quantity.name: run_curve(run, quantity) for quantity in QUANTITIES.values()}
+    curves = {quantity.name: _drawn(run.values(quantity), quantity) for quantity in quantities}
     return {
         "seed": run.seed,
         "path": str(run.path),
@@ -193,42 +232,44 @@ def _run(run: Run, cells: _Cells, base: Path) -> Data:
         "machine": machine(run.path),
         "seconds": _column(_seconds(run)),
         "cells": [cells.number(line) for line in run.lines],
-        "curves": {name: _column(values) for name, values in curves.items() if np.isfinite(values).any()},
+        "curves": {name: values for name, values in curves.items() if any(value is not None for value in values)},
     }
 
 
 class _Cells:
-    """Distinct cells, each written once: the matrix row by row as 0s and 1s, and the positions of its operations."""
+    """Distinct architectures, each written once: its graphs as [title, nodes, edges], labels by their positions.
+
+    Attributes:
+        known: the architectures.
+        labels: label of a node or an edge -> its position.
+    """
 
     def __init__(self) -> None:
         self.known: list[list[Any]] = []
-        self.operations: list[str] = []
-        self._numbers: dict[tuple[str, tuple[int, ...]], int] = {}
+        self.labels: dict[str, int] = {}
+        self._numbers: dict[object, int] = {}
 
     def number(self, line: Line) -> int | None:
-        """Where a line's cell stands; None where the line has none that can be drawn."""
-        matrix: Any = line.get("matrix")
-        operations: Any = line.get("ops")
-        if not _is_cell(matrix, operations):
+        """Where a line's architecture stands; None where the line has none that can be drawn."""
+        architecture = EpochLine(line).architecture
+        if architecture is None:
             return None
-        for operation in operations:
-            if operation not in self.operations:
-                self.operations.append(operation)
-        bits = "".join(str(entry) for row in matrix for entry in row)
-        key = bits, tuple(map(self.operations.index, operations))
-        if key not in self._numbers:
-            self._numbers[key] = len(self.known)
-            self.known.append([bits, list(key[1])])
-        return self._numbers[key]
+        if architecture.graphs not in self._numbers:
+            self._numbers[architecture.graphs] = len(self.known)
+            self.known.append(
+                [
+                    [
+                        graph.title,
+                        [self._label(node) for node in graph.nodes],
+                        [[source, target, self._label(label)] for source, target, label in graph.edges],
+                    ]
+                    for graph in architecture.graphs
+                ]
+            )
+        return self._numbers[architecture.graphs]
 
-
-def _is_cell(matrix: Any, operations: Any) -> bool:
-    """Whether this is an adjacency matrix of 0s and 1s with an operation for each vertex."""
-    if not isinstance(matrix, list) or not isinstance(operations, list) or len(matrix) != len(operations):
-        return False
-    square = bool(matrix) and all(isinstance(row, list) and len(row) == len(matrix) for row in matrix)
-    binary = square and all(type(entry) is int and entry in (0, 1) for row in matrix for entry in row)
-    return binary and all(isinstance(one, str) for one in operations)
+    def _label(self, label: str) -> int:
+        return self.labels.setdefault(label, len(self.labels))
 
 
 def _block(block: Block, metric: Measure) -> Data:
@@ -242,7 +283,13 @@ def _block(block: Block, metric: Measure) -> Data:
 
 def _overall(overall: Overall) -> Data:
     seeds = {space: numbers(its) for space, its in overall.seeds.items()}
-    return {**dataclasses.asdict(overall), "seeds_text": seeds, "ranks_text": ranks_text(overall)}
+    together = " together" if len(overall.spaces) > 1 else ""
+    return {
+        **dataclasses.asdict(overall),
+        "place": f"{overall.bench}, {space_names(overall.spaces)}{together}",
+        "seeds_text": seeds,
+        "ranks_text": ranks_text(overall),
+    }
 
 
 def _config(run: Run) -> Data:
@@ -251,6 +298,11 @@ def _config(run: Run) -> Data:
         return RunFolder(run.path).config()
     except (OSError, RunFolderError):
         return {}
+
+
+def _drawn(values: Array, quantity: Quantity) -> list[float | None]:
+    """A curve as the page draws it: nothing before the quantity's first epoch."""
+    return [None] * min(quantity.first_epoch, len(values)) + _column(values[quantity.first_epoch :])
 
 
 def _column(values: Sequence[float] | Array) -> list[float | None]:

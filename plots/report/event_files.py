@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
+from harness.records.line import as_number
 from harness.records.run_folder import Line, RunFolder, RunFolderError
-from plots.runs.records import Run, as_number
+from plots.runs.records import Run
 from plots.runs.survey import survey
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ SUFFIX = ".harness"
 
 
 def write_event_files(results: Path, out: Path) -> Iterator[Path]:
-    """Write a log folder `out`/<bench>/space<k>/<method>/seed<i> for every run, unfinished ones included.
+    """Write a log folder `out`/<bench>/<space>/<method>/seed<i> for every run, unfinished ones included.
 
     Yields:
         each folder, when it is written.
@@ -43,7 +44,7 @@ def write_event_files(results: Path, out: Path) -> Iterator[Path]:
     for one in survey(results).comparisons:
         for method in one.methods:
             for run in method.runs:
-                names = one.bench, f"space{one.space}", method.name, f"seed{run.seed}"
+                names = one.bench, one.folder, method.name, f"seed{run.seed}"
                 folder = out.joinpath(*map(_folder_name, names))
                 if folder in runs:
                     raise UserError(f"{runs[folder].path} and {run.path} would both be {folder}; write each by itself")

@@ -38,8 +38,9 @@ def serve(results: Path, port: int, question: Question | None = None) -> int:
         RunFolderError: there is no such folder.
     """
     server = LiveServer(results, port, question)
-    print(f"serving {results} at {server.url} (Ctrl-C ends)", flush=True)
     try:
+        # In here, since who reads the line may press Ctrl-C at once.
+        print(f"serving {results} at {server.url} (Ctrl-C ends)", flush=True)
         server.serve_forever(poll_interval=0.2)
     except KeyboardInterrupt:
         print("stopped")

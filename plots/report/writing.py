@@ -5,14 +5,21 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import hashlib
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.records.files import write_atomically
 from harness.records.run_folder import CONFIG, ENVIRONMENT, EPOCHS, RunFolder, RunFolderError, find_folders
+from plots.judgement.comparing import check_baseline
 from plots.judgement.findings import Judgement, Question
 from plots.judgement.judging import judge, reason_against
 from plots.report.data import Data, report_data
+from plots.report.page import page
 from plots.runs.survey import Entry, Survey, read_entry, survey
+
+MOST_LISTED = 5
 
 #: modification times and sizes of a run's files
 Stamp = tuple[tuple[int, int] | None, ...]
@@ -77,6 +84,47 @@ class Report:
         if self._judged is None or self._judged[0] != state:
             self._judged = state, judge(found, self.question)
         return dataclasses.replace(self._judged[1], left_out=counting.left_out)
+
+
+def write_page(results: Path, out: Path, question: Question, baseline: str | None) -> Path:
+    """Write the page of all runs at or below a folder, and say on stderr what it does not count.
+
+    Args:
+        results: the folder.
+        out: the file to write.
+        question: what the statistics answer.
+        baseline: the method that the command line names to compare with; None where it names none.
+
+    Returns:
+        the file.
+
+    Raises:
+        UserError: there is nothing that looks like a run, or no such baseline.
+        RunFolderError: there is no such folder.
+        OSError: the file cannot be written.
+    """
+    if out.is_dir():
+        raise UserError(f"--out: expected a file, such as {out / 'report.html'}, got the folder {out}")
+    data = Report(results, out.parent, question).data()
+    blocks = [one["block"] for one in data["comparisons"] if one["block"]]
+    check_baseline(baseline, (method["name"] for block in blocks for method in block["methods"]))
+    if not data["comparisons"] and not data["left_out"]:
+        raise UserError(f"{results}: holds no run; `python -m harness.run --results {results}` makes one")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, page(data))
+    _say_left_out(data["left_out"])
+    if not data["comparisons"]:
+        print(f"{results}: no run can be shown; the page lists why", file=sys.stderr)
+    return out
+
+
+def _say_left_out(left_out: Sequence[Mapping[str, str]]) -> None:
+    """A line for each folder that does not count; of many, their number."""
+    if len(left_out) > MOST_LISTED:
+        print(f"left out: {len(left_out)} folders; the page lists them with the reasons", file=sys.stderr)
+        return
+    for one in left_out:
+        print(f"left out: {one['path']}: {one['reason']}", file=sys.stderr)
 
 
 def _stamp(folder: RunFolder) -> Stamp:

@@ -1,6 +1,6 @@
 """What a figure is made from: runs as recorded, methods, comparisons, and the numbers that a figure shows.
 
-Everything comes from run folders; `plots.survey` says which of them belong together.
+Everything comes from run folders; `plots.runs.survey` says which of them belong together.
 """
 
 from __future__ import annotations
@@ -8,21 +8,22 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.errors import UserError
-from harness.records.run_folder import Line, RunFolder, RunFolderError
+from harness.records.catalogue import Quantity, catalogue
+from harness.records.config import NO_JUDGE, Config, results_folder
+from harness.records.line import EpochLine, as_number
+from harness.records.run_folder import Line, RunFolder, SpaceLabel, space_folder, space_name
 from harness.records.statistics import t_half_width
 
 Array = npt.NDArray[np.float64]
 
-FORMAT = 1
 INTERVAL = "95 % t-interval of the mean"
 DEVIATION = "± one standard deviation"
 RANGE = "range"
@@ -63,22 +64,10 @@ class Run:
             if (number := as_number(line.get(key))) is not None and not math.isfinite(number)
         ]
 
-    def values(self, key: str) -> Array:
-        """One entry of the epoch lines: [recorded epochs from 0], NaN where it is missing or None.
-
-        Raises:
-            RunFolderError: an entry is not a number.
-        """
-        values = np.full(len(self.lines), np.nan)
-        for epoch, line in enumerate(self.lines):
-            value = line.get(key)
-            if value is None:
-                continue
-            number = as_number(value)
-            if number is None:
-                raise RunFolderError(f"{self.path}: epoch {epoch}: expected a number as {key}, got {value!r}")
-            values[epoch] = number
-        return values
+    def values(self, quantity: Quantity) -> Array:
+        """A quantity after every recorded epoch from 0: [epochs], NaN where the line does not give it."""
+        values = [quantity.of(line) for line in self.lines]
+        return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -98,18 +87,14 @@ class Method:
     @property
     def has_alphas(self) -> bool:
         """Whether any line holds architecture parameters."""
-        return any(line.get("alphas") for run in self.runs for line in run.lines)
+        return any(EpochLine(line).has_alphas for run in self.runs for line in run.lines)
 
-    def values(self, key: str) -> Array:
-        """One entry of the epoch lines: [seeds, recorded epochs from 0], NaN where it is missing or None.
-
-        Raises:
-            RunFolderError: an entry is not a number.
-        """
-        length = max((len(run.lines) for run in self.runs), default=0)
-        values = np.full((len(self.runs), length), np.nan)
-        for row, run in zip(values, self.runs, strict=True):
-            row[: len(run.lines)] = run.values(key)
+    def values(self, quantity: Quantity) -> Array:
+        """A quantity of every run: [seeds, recorded epochs from 0], NaN where the line does not give it."""
+        rows = [run.values(quantity) for run in self.runs]
+        values = np.full((len(rows), max((len(row) for row in rows), default=0)), np.nan)
+        for filled, row in zip(values, rows, strict=True):
+            filled[: len(row)] = row
         return values
 
 
@@ -119,23 +104,52 @@ class Comparison:
 
     Attributes:
         bench: the benchmark's name.
-        space: 1, 2 or 3.
-        table: the label of the table that the errors come from.
+        space: 1, 2 or 3, or the name of another space.
+        table: the label of the table, or another judge, that the errors come from.
         scale: the size of network and data, in words.
         methods: by name.
         optimum: the lowest test error of all cells of the space (means over repeats), where the runs recorded it.
         table_sha256: the table's, empty where the runs did not record it.
         random_search: expected test error of random search after 1, 2, ... draws, where the runs recorded it.
+        judge_kind: of what kind the judge is that the errors come from; empty where the runs did not record it.
+        further: the quantities that the runs record beyond the built-in ones.
     """
 
     bench: str
-    space: int
+    space: SpaceLabel
     table: str
     scale: str
     methods: tuple[Method, ...]
     optimum: float | None = None
     table_sha256: str = ""
     random_search: tuple[float, ...] = ()
+    judge_kind: str = ""
+    further: tuple[Quantity, ...] = ()
+
+    @property
+    def space_name(self) -> str:
+        """The space in a title: `space 1`, or a name."""
+        return space_name(self.space)
+
+    @property
+    def place(self) -> str:
+        """Benchmark and space in a title: `digits, space 1`."""
+        return f"{self.bench}, {self.space_name}"
+
+    @property
+    def folder(self) -> str:
+        """The space in the name of a file: `space1`, or a name."""
+        return space_folder(self.space)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether anything says how good the architectures are; otherwise all errors are null."""
+        return self.judge_kind != NO_JUDGE
+
+    @property
+    def quantities(self) -> dict[str, Quantity]:
+        """Name -> quantity: what lines of these runs may hold."""
+        return catalogue(self.further)
 
     @property
     def epochs_differ(self) -> bool:
@@ -145,7 +159,12 @@ class Comparison:
     def conditions(self) -> str:
         """Under what conditions the numbers arose, in one line."""
         epochs = "epochs differ, see below" if self.epochs_differ else counted(self.methods[0].epochs, "epoch")
-        return " · ".join(part for part in (f"table: {self.table}", self.scale, epochs) if part)
+        return " · ".join(part for part in (self.judge, self.scale, epochs) if part)
+
+    @property
+    def judge(self) -> str:
+        """Where the errors come from, in a few words."""
+        return f"table: {self.table}" if self.is_judged else "no judge, so no errors"
 
 
 @dataclass(frozen=True)
@@ -199,6 +218,11 @@ class Series:
     def unfinished(self) -> int:
         """How many of the seeds on the figure lack their last epochs."""
         return sum(not run.is_finished for run, drawn in zip(self.method.runs, self.drawn, strict=True) if drawn)
+
+
+def series_of(method: Method, quantity: Quantity, wanted: str = INTERVAL) -> Series:
+    """A quantity of the catalogue over the epochs, summarised over seeds; `wanted` is the band, as in `summarise`."""
+    return summarise(method, quantity.name, method.values(quantity), quantity.first_epoch, wanted)
 
 
 def summarise(
@@ -280,32 +304,7 @@ def outermost(results: Path, folders: list[RunFolder]) -> tuple[list[RunFolder],
     return own, [results / home.relative_to(top) for home in inner]
 
 
-def results_folder(run: Path) -> Path:
-    """The results folder that a run lies in: RESULTS/<bench>/space<k>/<method>/seed<i>."""
-    parents = run.resolve().parents
-    return parents[min(3, len(parents) - 1)]
-
-
-def check_config(folder: RunFolder, config: dict[str, Any]) -> None:
-    """Refuse a configuration that lacks what figures and statistics need.
-
-    Raises:
-        RunFolderError: an entry is missing or of another kind.
-    """
-    if config.get("format", FORMAT) != FORMAT:
-        raise RunFolderError(
-            f"{folder.path}: expected format {FORMAT}, got {config['format']!r}; draw it with the version that wrote it"
-        )
-    needed = (("bench", str), ("space", int), ("optimizer", str), ("seed", int), ("epochs", int))
-    optional = (("name", str), ("table", dict), ("scale", str), ("settings", dict))
-    for key, kind in (*needed, *((key, kind) for key, kind in optional if config.get(key) is not None)):
-        if not isinstance(config.get(key), kind) or isinstance(config[key], bool):
-            raise RunFolderError(
-                f"{folder.path}: config.json: expected {key} as {kind.__name__}, got {config.get(key)!r}"
-            )
-
-
-def read_run(folder: RunFolder, config: dict[str, Any]) -> Run:
+def read_run(folder: RunFolder, config: Config) -> Run:
     """A run with its lines, which must be of the table and the scale that its configuration names.
 
     Raises:
@@ -314,73 +313,13 @@ def read_run(folder: RunFolder, config: dict[str, Any]) -> Run:
     """
     lines = folder.epochs()
     for line in lines:
-        for key, expected in (("table", table_label(config)), ("scale", config.get("scale"))):
+        for key, expected in (("table", config.table), ("scale", config.scale)):
             if line.get(key, expected) != expected:
                 raise UserError(
                     f"{folder.path}: epoch {line['epoch']} was recorded with {key} {line[key]!r}, config.json says "
                     f"{expected!r}; move the folder away and run the seed again"
                 )
-    return Run(folder.path, config["seed"], config["epochs"], lines)
-
-
-def method_name(config: dict[str, Any]) -> str:
-    """The optimizer, with `@NAME` where its settings have a name."""
-    name = config.get("name")
-    return f"{config['optimizer']}@{name}" if name else str(config["optimizer"])
-
-
-def random_search(config: dict[str, Any]) -> tuple[float, ...]:
-    """What random search expects after 1, 2, ... draws, where the run recorded it: `table.random_search.test_error`."""
-    recorded = (config.get("table") or {}).get("random_search")
-    errors = recorded.get("test_error") if isinstance(recorded, dict) else None
-    numbers = [as_number(error) for error in errors] if isinstance(errors, list) else []
-    return () if None in numbers else tuple(number for number in numbers if number is not None)
-
-
-def table_label(config: dict[str, Any]) -> str:
-    """What a table is called."""
-    return str((config.get("table") or {}).get("label", "none"))
-
-
-def table_sha256(config: dict[str, Any]) -> str:
-    """A table's SHA-256, empty where it was not recorded."""
-    return str((config.get("table") or {}).get("sha256") or "")
-
-
-def table_identity(config: dict[str, Any]) -> str:
-    """A table's label with the start of its SHA-256, since two tables may share a label."""
-    digest = table_sha256(config)
-    return f"{table_label(config)} ({digest[:12]})" if digest else table_label(config)
-
-
-def optimum(config: dict[str, Any]) -> float | None:
-    """The lowest test error of the space's cells, where the run recorded it: `table.optimum.test_error`."""
-    recorded = (config.get("table") or {}).get("optimum")
-    return as_number(recorded.get("test_error")) if isinstance(recorded, dict) else None
-
-
-def as_number(value: object) -> float | None:
-    """A number from JSON, infinite where it is too large; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
-
-
-def differing(expected: dict[str, Any], got: dict[str, Any], prefix: str = "") -> Iterable[str]:
-    """Dotted names of the entries in which two nested settings differ.
-
-    One that only one of them has came with a later version. Runs of the same name then have it at its default, unless
-    a user gave two configurations one `--name`.
-    """
-    for key in expected.keys() & got.keys():
-        left, right = expected[key], got[key]
-        if isinstance(left, dict) and isinstance(right, dict):
-            yield from differing(left, right, f"{prefix}{key}.")
-        elif left != right:
-            yield f"{prefix}{key}"
+    return Run(folder.path, config.seed, config.epochs, lines)
 
 
 def _number(value: float) -> str:

@@ -12,40 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from harness.errors import UserError
-from harness.records.run_folder import RunFolder, RunFolderError, find_folders
-from plots.runs.records import (
-    INNER,
-    Comparison,
-    Method,
-    Run,
-    check_config,
-    counted,
-    differing,
-    method_name,
-    optimum,
-    outermost,
-    random_search,
-    read_run,
-    table_identity,
-    table_label,
-    table_sha256,
-)
-
-#: entries of a line that statistics and figures read as fractions
-FRACTIONS = ("test_error", "valid_error", "supernet_valid_accuracy", "projection_accuracy", "entropy")
-#: other entries that they read, as numbers
-NUMBERS = (
-    "supernet_valid_loss",
-    "spectral_norm",
-    "lambda_max",
-    "trace",
-    "projection_loss",
-    "mixture_distance",
-    "mixture_spectral_norm",
-)
+from harness.records.catalogue import catalogue
+from harness.records.config import Config, differing, read_config
+from harness.records.run_folder import RunFolder, RunFolderError, SpaceLabel, find_folders, space_order
+from plots.runs.records import INNER, Comparison, Method, Run, counted, outermost, read_run
 
 
 @dataclass(frozen=True)
@@ -91,30 +62,33 @@ class Survey:
         return Survey(tuple(comparisons), _in_order(left_out))
 
 
+Key = tuple[str, SpaceLabel, str, str]
+"""Benchmark, space, table and scale: what runs must share to be compared."""
+
+
 @dataclass(frozen=True)
 class Entry:
-    """A run and its `config.json`."""
+    """A run and its configuration."""
 
     run: Run
-    config: dict[str, Any]
+    config: Config
 
     @property
-    def key(self) -> tuple[str, int, str, str]:
+    def key(self) -> Key:
         """What runs must share to be compared."""
-        config = self.config
-        return config["bench"], config["space"], table_identity(config), config.get("scale") or ""
+        return self.config.bench, self.config.space, self.config.table_identity, self.config.scale or ""
 
     @property
     def settings(self) -> dict[str, Any]:
         """What seeds of one method must share besides; whether the Hessian by the mixture was measured is not of it."""
-        settings = dict(self.config.get("settings") or {})
+        settings = self.config.settings
         if isinstance(hessian := settings.get("hessian"), dict):
             settings["hessian"] = {key: value for key, value in hessian.items() if key != "mixture"}
         return settings
 
     def is_at_odds(self, other: Entry) -> bool:
         """Whether both cannot be seeds of one method."""
-        return self.config["epochs"] != other.config["epochs"] or any(differing(self.settings, other.settings))
+        return self.config.epochs != other.config.epochs or any(differing(self.settings, other.settings))
 
 
 def survey(results: Path, read: Callable[[RunFolder], Entry] | None = None) -> Survey:
@@ -144,11 +118,11 @@ def survey(results: Path, read: Callable[[RunFolder], Entry] | None = None) -> S
     own, inner = outermost(results, [RunFolder(entry.run.path) for entry in entries])
     left_out += [LeftOut(path, INNER) for path in inner]
     kept = {folder.path for folder in own}
-    grouped: dict[tuple[str, int, str, str], list[Entry]] = {}
+    grouped: dict[Key, list[Entry]] = {}
     for entry in entries:
         if entry.run.path in kept:
             grouped.setdefault(entry.key, []).append(entry)
-    comparisons = [_compare(grouped[key], left_out) for key in sorted(grouped)]
+    comparisons = [_compare(grouped[key], left_out) for key in sorted(grouped, key=_key_order)]
     return Survey(tuple(comparisons), _in_order(left_out))
 
 
@@ -160,33 +134,38 @@ def read_entry(folder: RunFolder) -> Entry:
         UserError: its lines are of another table or scale than its configuration.
         OSError: a file cannot be read.
     """
-    config = folder.config()
-    check_config(folder, config)
+    config = read_config(folder)
     run = read_run(folder, config)
-    for key in NUMBERS:
-        run.values(key)
-    for key in FRACTIONS:
-        values = run.values(key)
-        for epoch in np.flatnonzero((values < 0) | (values > 1)):
-            raise RunFolderError(f"{folder.path}: epoch {epoch}: expected {key} from 0 to 1, got {values[epoch]}")
+    for quantity in catalogue(config.quantities).values():
+        for epoch, line in enumerate(run.lines):
+            if damage := quantity.damage(line):
+                raise RunFolderError(f"{folder.path}: epoch {epoch}: {damage}")
     return Entry(run, config)
+
+
+def _key_order(key: Key) -> tuple[str, tuple[int, int, str], str, str]:
+    bench, space, table, scale = key
+    return bench, space_order(space), table, scale
 
 
 def _compare(entries: list[Entry], left_out: list[LeftOut]) -> Comparison:
     bench, space, _, scale = entries[0].key
     by_method: dict[str, list[Entry]] = {}
     for entry in entries:
-        by_method.setdefault(method_name(entry.config), []).append(entry)
-    optima = {optimum(entry.config) for entry in entries} - {None}
+        by_method.setdefault(entry.config.method, []).append(entry)
+    optima = {entry.config.optimum for entry in entries} - {None}
+    further = {quantity.name: quantity for entry in reversed(entries) for quantity in entry.config.quantities}
     return Comparison(
         bench=bench,
         space=space,
-        table=table_label(entries[0].config),
+        table=entries[0].config.table,
         scale=scale,
         methods=tuple(_method(name, by_method[name], left_out) for name in sorted(by_method)),
         optimum=optima.pop() if len(optima) == 1 else None,
-        random_search=max((random_search(entry.config) for entry in entries), key=len),
-        table_sha256=table_sha256(entries[0].config),
+        random_search=max((entry.config.random_search for entry in entries), key=len),
+        table_sha256=entries[0].config.table_sha256,
+        judge_kind=entries[0].config.judge_kind,
+        further=tuple(further[name] for name in sorted(further)),
     )
 
 
@@ -199,11 +178,11 @@ def _method(name: str, entries: list[Entry], left_out: list[LeftOut]) -> Method:
             groups.append([entry])
         else:
             group.append(entry)
-    chosen = max(groups, key=lambda group: (len(group), group[0].config["epochs"]))
+    chosen = max(groups, key=lambda group: (len(group), group[0].config.epochs))
     for group in groups:
         if group is not chosen:
             left_out += [LeftOut(entry.run.path, _odds(name, chosen[0], entry)) for entry in group]
-    return Method(name, chosen[0].config["epochs"], tuple(_distinct_seeds(chosen, left_out)))
+    return Method(name, chosen[0].config.epochs, tuple(_distinct_seeds(chosen, left_out)))
 
 
 def _distinct_seeds(entries: list[Entry], left_out: list[LeftOut]) -> Iterator[Run]:
@@ -219,9 +198,9 @@ def _distinct_seeds(entries: list[Entry], left_out: list[LeftOut]) -> Iterator[R
 
 def _odds(name: str, kept: Entry, other: Entry) -> str:
     """In what a seed differs from those that count."""
-    if kept.config["epochs"] != other.config["epochs"]:
-        asked = counted(other.config["epochs"], "epoch")
-        return f"asked for {asked}, the seeds of {name} that count for {kept.config['epochs']}"
+    if kept.config.epochs != other.config.epochs:
+        asked = counted(other.config.epochs, "epoch")
+        return f"asked for {asked}, the seeds of {name} that count for {kept.config.epochs}"
     names = sorted(differing(kept.settings, other.settings))
     listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     return f"differs in settings ({listed}) from the seeds of {name} that count"

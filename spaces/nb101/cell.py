@@ -10,18 +10,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-try:
-    # The interpreter's own MD5 takes half of OpenSSL's time for texts as short as these.
-    from _md5 import md5  # type: ignore[import-not-found]
-except ImportError:
-    md5 = partial(hashlib.md5, usedforsecurity=False)
 
 INPUT = "input"
 OUTPUT = "output"
@@ -175,25 +169,10 @@ def _hash_module(rows: Rows, ops: tuple[str, ...]) -> str:
         for (before, after), op in zip(edges, ops, strict=True)
     ]
     for _ in ops:
-        # Written out, one and two neighbours apart: each look-up of a new cell waits for this loop, of whose time calls
-        # and sorting would take a third.
-        earlier, digests = digests, []
-        for own, (before, after) in zip(earlier, edges, strict=True):
-            if len(before) == 1:
-                left = earlier[before[0]]
-            elif len(before) == 2:
-                one, other = earlier[before[0]], earlier[before[1]]
-                left = one + other if one < other else other + one
-            else:
-                left = "".join(sorted([earlier[vertex] for vertex in before]))
-            if len(after) == 1:
-                right = earlier[after[0]]
-            elif len(after) == 2:
-                one, other = earlier[after[0]], earlier[after[1]]
-                right = one + other if one < other else other + one
-            else:
-                right = "".join(sorted([earlier[vertex] for vertex in after]))
-            digests.append(md5(f"{left}|{right}|{own}".encode()).hexdigest())
+        digests = [
+            _digest(f"{_joined(digests, before)}|{_joined(digests, after)}|{own}")
+            for own, (before, after) in zip(digests, edges, strict=True)
+        ]
     return _digest(str(sorted(digests)))
 
 
@@ -202,6 +181,9 @@ def _initial_digest(out_degree: int, in_degree: int, label: int) -> str:
     return _digest(str((out_degree, in_degree, label)))
 
 
+def _joined(digests: Sequence[str], vertices: Sequence[int]) -> str:
+    return "".join(sorted([digests[vertex] for vertex in vertices]))
+
+
 def _digest(text: str) -> str:
-    digest: str = md5(text.encode()).hexdigest()
-    return digest
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()

@@ -21,23 +21,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spaces.nb101.coefficients import Mixture
-from spaces.nb101.supernet import BATCHNORM_EPSILON, CONVOLUTIONS, Supernet, Weights, shuffled, weighted_sum
-
-
-@dataclass(frozen=True)
-class MixtureCurvature:
-    """A loss as a function of a mixture, to second order.
-
-    Attributes:
-        loss: 0-dimensional.
-        gradient: one tensor for each of the mixture's, of its shape.
-        hessian: `[k, k]`, float64: second derivatives along pairs of the k directions.
-    """
-
-    loss: Tensor
-    gradient: list[Tensor]
-    hessian: Tensor
+from spaces.base import MixtureCurvature, Weights
+from spaces.mixture import Mixture
+from spaces.nb101.coefficients import Coefficients
+from spaces.nb101.supernet import BATCHNORM_EPSILON, CONVOLUTIONS, Supernet, shuffled, weighted_sum
 
 
 def mixture_curvature(
@@ -60,7 +47,7 @@ def mixture_curvature(
     """
     rows = [row.detach().requires_grad_() for row in mixture.rows]
     with torch.enable_grad():
-        values = _Values(supernet, weights.frozen(), Mixture.from_rows(rows), images)
+        values = _Values(supernet, weights.frozen(), Coefficients.from_rows(rows), images)
         loss = F.cross_entropy(values.logits, labels)
     nodes = values.nodes
     found = torch.autograd.grad(loss, [*rows, *nodes])
@@ -113,7 +100,7 @@ class _CellValues:
     """A cell: where a halving before it took its pixels from, its projections, its blocks, its output."""
 
     halvings: list[Tensor]
-    mixture: Mixture
+    mixture: Coefficients
     projections: _Normalised
     own: list[Tensor]
     through: Tensor
@@ -124,7 +111,7 @@ class _CellValues:
 class _Values:
     """A pass forwards that keeps what tangents need."""
 
-    def __init__(self, supernet: Supernet, weights: Weights, mixture: Mixture, images: Tensor) -> None:
+    def __init__(self, supernet: Supernet, weights: Weights, mixture: Coefficients, images: Tensor) -> None:
         self._supernet, self._weights = supernet, weights
         config = supernet.config
         state = self._normalised("stem", images).out.contiguous(memory_format=torch.channels_last)
@@ -160,7 +147,7 @@ class _Values:
         ones = torch.ones_like(mean) if scale is None else scale
         return _Normalised(kernel, ones, found, mean, deviation, F.relu(out) if rectified else out, rectified)
 
-    def _cell(self, name: str, mixture: Mixture, state: Tensor, halvings: list[Tensor]) -> _CellValues:
+    def _cell(self, name: str, mixture: Coefficients, state: Tensor, halvings: list[Tensor]) -> _CellValues:
         blocks = self._supernet.space.blocks
         projections = self._normalised(f"{name}.projections", state)
         width = projections.out.shape[1] // (2 * blocks)
@@ -199,7 +186,7 @@ class _Tangents:
         per_cell = directions[0].dim() == 4
         cells = supernet.config.cells
         self._directions = [
-            Mixture.from_rows([row[:, index] if per_cell else row for row in directions]) for index in range(cells)
+            Coefficients.from_rows([row[:, index] if per_cell else row for row in directions]) for index in range(cells)
         ]
         self.hessian = torch.zeros((self._k, self._k), dtype=torch.float64, device=directions[0].device)
 
@@ -220,7 +207,7 @@ class _Tangents:
         self._add(torch.einsum("inc,knc->ik", logits * likely, logits) / len(labels))
         self._add(-(means @ means.T) / len(labels))
 
-    def _cell(self, cell: _CellValues, directions: Mixture, state: Tensor | None) -> Tensor:
+    def _cell(self, cell: _CellValues, directions: Coefficients, state: Tensor | None) -> Tensor:
         blocks = self._supernet.space.blocks
         width = cell.own[0].shape[1]
         to_out = self._adjoint(cell.out)

@@ -9,21 +9,24 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from spaces.nb101.cell import INPUT, OPERATIONS, OUTPUT, Cell
+from spaces.base import Architecture, CellChoices, InputShape, Network, NodeChoices, Space
+from spaces.mixture import Layout, Row
+from spaces.nb101.architecture import CellChoice, ParentChoice
+from spaces.nb101.cell import INPUT, MAXPOOL3X3, OPERATIONS, OUTPUT, Cell
+from spaces.nb101.config import SupernetConfig
 from spaces.nb101.isomorphism import automorphisms, canonical_order
-
-ParentChoice = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
-class SearchSpace:
+class SearchSpace(Space[SupernetConfig]):
     """A space of cells.
 
     Attributes:
@@ -33,6 +36,24 @@ class SearchSpace:
 
     number: int
     parent_counts: tuple[int, ...]
+
+    config_class = SupernetConfig
+    parameter_free = frozenset({MAXPOOL3X3})
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """`nb101_1`, `nb101_2` or `nb101_3`."""
+        return f"nb101_{self.number}"
+
+    @property
+    def label(self) -> int:  # type: ignore[override]
+        """The number, as folders, lines and figures call the space."""
+        return self.number
+
+    @property
+    def summary(self) -> str:  # type: ignore[override]
+        """One line with the source."""
+        return f"space {self.number} of NAS-Bench-1Shot1, {self.blocks} choice blocks (Zela et al. 2020b)"
 
     @property
     def blocks(self) -> int:
@@ -45,14 +66,14 @@ class SearchSpace:
         return tuple(node for node in range(1, self.blocks + 1) if self.parent_counts[node - 1] < node)
 
     @cached_property
-    def row_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shapes of a mixture's tensors: ops `[n, 3]`, output `[n + 1]`, then one `[node]` per choosing node.
+    def layout(self) -> Layout:  # type: ignore[override]
+        """Rows `operations` `[n, 3]`, `output` `[n + 1]`, then `inputs<node>` `[node]` for each choosing node.
 
-        The order is the published code's (SmoothDARTS `optimizers/darts/model_search.py`); every last dimension is a
-        probability simplex.
+        The order is the published code's (SmoothDARTS `optimizers/darts/model_search.py`).
         """
-        inputs = tuple((node,) for node in self.choosing_nodes)
-        return ((self.blocks, len(OPERATIONS)), (self.blocks + 1,), *inputs)
+        inputs = (Row(f"inputs{node}", "parents", (node,)) for node in self.choosing_nodes)
+        operations = Row("operations", "operation", (self.blocks, len(OPERATIONS)))
+        return (operations, Row("output", "output", (self.blocks + 1,)), *inputs)
 
     @property
     def alpha_count(self) -> int:
@@ -87,8 +108,8 @@ class SearchSpace:
             raise ValueError(f"expected {self.blocks} operations, got {len(ops)}")
         return Cell(self.matrix(parents), (INPUT, *ops, OUTPUT))
 
-    def derive(self, rows: Sequence[npt.ArrayLike]) -> Cell:
-        """The discrete cell that a mixture stands for (SPEC: `eval_darts_one_shot_model_in_nasbench.py:42-116`).
+    def derive(self, rows: Sequence[npt.ArrayLike]) -> CellChoice:
+        """The choice that a mixture stands for (`eval_darts_one_shot_model_in_nasbench.py:42-116`).
 
         Each block takes its largest operation, the first of equals; each choosing node and the output take as many
         parents as the space demands, the largest coefficients, later ones of equals.
@@ -96,10 +117,6 @@ class SearchSpace:
         Args:
             rows: arrays of the shapes `row_shapes`.
         """
-        return self.cell(*self.derive_choice(rows))
-
-    def derive_choice(self, rows: Sequence[npt.ArrayLike]) -> tuple[ParentChoice, tuple[str, ...]]:
-        """Parents and operations of the cell that `derive` gives, loose ends included."""
         arrays = [np.asarray(row) for row in rows]
         if tuple(array.shape for array in arrays) != self.row_shapes:
             raise ValueError(f"expected rows of shapes {self.row_shapes}, got {tuple(a.shape for a in arrays)}")
@@ -110,21 +127,85 @@ class SearchSpace:
             _largest(chosen[node], count) if node in chosen else tuple(range(node))
             for node, count in enumerate(self.parent_counts, start=1)
         )
-        return parents, tuple(OPERATIONS[index] for index in operations.argmax(axis=1))
+        return CellChoice(parents, tuple(OPERATIONS[index] for index in operations.argmax(axis=1)))
 
-    def sample(self, generator: random.Random) -> Cell:
-        """A cell drawn uniformly over parents and operations with loose ends (`search_space.py:35-69`)."""
-        return self.cell(*self.sample_choice(generator))
+    def one_hot(self, architecture: Architecture) -> list[npt.NDArray[np.float64]]:
+        """The 0/1 coefficients of a choice (SmoothDARTS `model_search.py`, discrete path).
 
-    def sample_choice(self, generator: random.Random) -> tuple[ParentChoice, tuple[str, ...]]:
-        """Parents and operations drawn uniformly, loose ends included."""
+        A node's row is its column of the adjacency matrix; nothing is divided by the number of parents.
+        """
+        assert isinstance(architecture, CellChoice)
+        adjacency = self.matrix(architecture.parents).astype(np.float64)
+        operations = np.zeros((self.blocks, len(OPERATIONS)))
+        operations[np.arange(self.blocks), [OPERATIONS.index(op) for op in architecture.ops]] = 1
+        columns = [adjacency[: self.blocks + 1, -1], *(adjacency[:node, node] for node in self.choosing_nodes)]
+        return [operations, *columns]
+
+    def sample(self, generator: random.Random) -> CellChoice:
+        """A choice drawn uniformly over parents and operations, loose ends included (`search_space.py:35-69`)."""
         parents = tuple(
             tuple(sorted(generator.sample(range(node), count)))
             for node, count in enumerate(self.parent_counts, start=1)
         )
-        return parents, tuple(generator.choices(OPERATIONS, k=self.blocks))
+        return CellChoice(parents, tuple(generator.choices(OPERATIONS, k=self.blocks)))
 
-    def enumerate(self) -> list[Cell]:
+    def read(self, content: Mapping[str, Any]) -> CellChoice:
+        """The choice of a `to_json`, or one that makes the cell of an epoch line."""
+        if "parents" not in content:
+            return self.place(Cell(np.array(content["matrix"], dtype=np.int8), content["ops"]))
+        choice = CellChoice(tuple(tuple(node) for node in content["parents"]), tuple(content["ops"]))
+        self.cell(choice.parents, choice.ops)
+        return choice
+
+    def place(self, cell: Cell) -> CellChoice:
+        """A choice that makes a cell: the first placement of its vertices, loose ends filled in the first way.
+
+        Raises:
+            ValueError: the space does not hold the cell.
+        """
+        from spaces.nb101.reachability import placements
+
+        placed = placements(self, cell.matrix)
+        if not placed:
+            raise ValueError(f"{self.name}: does not hold the cell {cell.hash}")
+        node_of = dict(enumerate((0, *placed[0], self.blocks + 1)))
+        parents = [tuple(range(count)) for count in self.parent_counts]
+        ops = [OPERATIONS[-1]] * self.blocks
+        for vertex, above in enumerate(cell.parents[1:], start=1):
+            parents[node_of[vertex] - 1] = tuple(sorted(node_of[parent] for parent in above))
+        for vertex, op in enumerate(cell.ops[1:-1], start=1):
+            ops[node_of[vertex] - 1] = op
+        return CellChoice(tuple(parents), tuple(ops))
+
+    def network(self, config: SupernetConfig, shape: InputShape) -> Network:
+        """The plain supernet."""
+        from spaces.nb101.supernet import Supernet
+
+        return Supernet(self, config, shape)
+
+    def record(self, architecture: Architecture) -> dict[str, Any]:
+        """`cell`, `matrix` and `ops`, from which all else of a cell follows."""
+        return architecture.record()
+
+    def choices(self) -> tuple[CellChoices, ...]:
+        """The decisions of the published controller: it visits the nodes 2..n+1, of which the last is the output.
+
+        The operation that is drawn at a node goes to the block below it (SmoothDARTS `enas/micro_controller.py`).
+        """
+        nodes = tuple(NodeChoices(count, (len(OPERATIONS),)) for count in self.parent_counts[1:])
+        return (CellChoices(inputs=2, nodes=nodes),)
+
+    def decided(self, choices: Sequence[Sequence[tuple[tuple[int, ...], tuple[int, ...]]]]) -> CellChoice:
+        """The choice of a controller's decisions; node 1 has the cell's input as its parent."""
+        (nodes,) = choices
+        parents = ((0,), *(tuple(sorted(above)) for above, _ in nodes))
+        return CellChoice(parents, tuple(OPERATIONS[op] for _, (op,) in nodes))
+
+    def enumerate(self) -> list[Architecture]:
+        """A choice for each of the `cells`, in their order."""
+        return [self.place(cell) for cell in self.cells()]
+
+    def cells(self) -> list[Cell]:
         """All cells that a search in this space can return, one for each hash: 2,685 / 7,773 / 55,854.
 
         Of the isomorphic variants the one met first stands for all; the order is fixed. (Isomorphic cells are those of
@@ -184,7 +265,7 @@ SPACES = {
 
 
 def get_space(number: int) -> SearchSpace:
-    """The space called 1, 2 or 3.
+    """The space of a number, as the table's rooms ask for it (`spaces.registry` knows all spaces by name).
 
     Raises:
         ValueError: no such space.

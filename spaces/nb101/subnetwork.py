@@ -9,41 +9,13 @@ batch norm's running statistics.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spaces.nb101.cell import MAXPOOL3X3, OPERATIONS
-from spaces.nb101.space import ParentChoice
+from spaces.nb101.architecture import CellChoice
+from spaces.nb101.cell import MAXPOOL3X3
 from spaces.nb101.supernet import CONVOLUTIONS, FoldedWeights, Supernet
-
-
-class Architecture(NamedTuple):
-    """A choice in a space, loose ends included.
-
-    Attributes:
-        parents: parents of the nodes 1..n+1.
-        ops: operation of each of the n blocks, in the order of the nodes.
-    """
-
-    parents: ParentChoice
-    ops: tuple[str, ...]
-
-    def without_loose_ends(self) -> Architecture:
-        """What is computed: nodes that do not lead to the output have no parents and the first operation.
-
-        Architectures with the same result compute the same function of the supernet's weights. (Isomorphic ones with
-        different results do not: each block has weights of its own.)
-        """
-        live = {len(self.parents)}
-        for node in range(len(self.parents), 0, -1):
-            if node in live:
-                live.update(self.parents[node - 1])
-        parents = tuple(chosen if node in live else () for node, chosen in enumerate(self.parents, start=1))
-        ops = tuple(op if node in live else OPERATIONS[0] for node, op in enumerate(self.ops, start=1))
-        return Architecture(parents, ops)
 
 
 class Subnetwork:
@@ -54,9 +26,9 @@ class Subnetwork:
         architecture: the architecture; loose ends are dropped.
     """
 
-    def __init__(self, supernet: Supernet, architecture: Architecture) -> None:
+    def __init__(self, supernet: Supernet, architecture: CellChoice) -> None:
         self.supernet = supernet
-        *parents, output = architecture.without_loose_ends().parents
+        *parents, output = architecture.computed().parents
         self.ops = architecture.ops
         self.blocks = [(block, nodes) for block, nodes in enumerate(parents) if nodes]
         self.projected = [block for block, nodes in self.blocks if 0 in nodes]

@@ -13,61 +13,38 @@ operations, and the channels are shuffled afterwards.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spaces.base import (
+    EVALUATION,
+    Abilities,
+    Architecture,
+    FasterNetworkUnavailable,
+    InputShape,
+    MixtureCurvature,
+    Network,
+    Pass,
+    Weights,
+)
+from spaces.mixture import Mixture
+from spaces.nb101.architecture import CellChoice
 from spaces.nb101.cell import CONV1X1, CONV3X3, OPERATIONS
-from spaces.nb101.coefficients import Mixture
-from spaces.nb101.space import SearchSpace
+from spaces.nb101.coefficients import Coefficients
+from spaces.nb101.config import SupernetConfig
+
+if TYPE_CHECKING:
+    from spaces.nb101.space import SearchSpace
 
 BATCHNORM_EPSILON = 1e-5
 
 CONVOLUTIONS = {CONV3X3: "conv3x3", CONV1X1: "conv1x1"}
 """What a block's weights are called, for each operation that has some; the other is the max-pooling."""
-
-
-@dataclass(frozen=True)
-class SupernetConfig:
-    """Size and quirks of a supernet."""
-
-    channels: int = 16
-    """Width of the stem and the first cells; doubles at one and at two thirds of the depth."""
-
-    cells: int = 9
-    """Number of cells."""
-
-    batchnorm_momentum: float = 0.997
-    """Share of the last batch in the running statistics. The published code took TensorFlow's decay .997 for torch's
-    momentum (`operations.py:28`), so that they are almost those of the last batch; .003 is what was meant."""
-
-    downsample_padding: int = 1
-    """Padding of the 2x2 pooling between stages. 1 as published (`model_search.py:180`: maps of 32, 17, 9 pixels);
-    0 as in NAS-Bench-101 (32, 16, 8)."""
-
-    partial_channels: int = 1
-    """k: the first k-th of a block's channels goes through the operations, the others pass by. 1 for all; PC-DARTS
-    takes 4 (`optimizers/pc_darts/model_search.py`)."""
-
-
-@dataclass(frozen=True)
-class Weights:
-    """What training moves.
-
-    Attributes:
-        parameters: name -> tensor; the leaves that the weight step trains.
-        buffers: name -> running mean and variance of each batch norm, `<name>.mean` and `<name>.variance`.
-    """
-
-    parameters: dict[str, Tensor]
-    buffers: dict[str, Tensor]
-
-    def frozen(self) -> Weights:
-        """The same memory without gradients: passes for alphas do not compute those of the weights."""
-        return Weights({name: tensor.detach() for name, tensor in self.parameters.items()}, self.buffers)
 
 
 @dataclass(frozen=True)
@@ -83,31 +60,27 @@ class FoldedWeights:
     classifier: tuple[Tensor, Tensor]
 
 
-class Supernet:
-    """The supernet of a space.
+class Supernet(Network):
+    """The supernet of a space, as plain as it can be written.
 
     Args:
         space: the search space.
         config: size and quirks.
-        image_channels: channels of the images.
-        classes: number of classes.
+        shape: channels of the images and number of classes.
 
     Raises:
-        ValueError: the width is no multiple of `partial_channels`.
+        ValueError: the settings do not go together.
     """
 
-    def __init__(
-        self, space: SearchSpace, config: SupernetConfig | None = None, image_channels: int = 3, classes: int = 10
-    ) -> None:
-        self.space = space
-        self.config = config or SupernetConfig()
-        if self.config.partial_channels < 1 or self.config.channels % self.config.partial_channels:
-            raise ValueError(
-                f"expected channels to be a multiple of partial_channels, got {self.config.channels} and "
-                f"{self.config.partial_channels}"
-            )
-        self.image_channels = image_channels
-        self.classes = classes
+    abilities = Abilities(recorded_steps=True, curvature_of=frozenset({"cross_entropy"}))
+
+    def __init__(self, space: SearchSpace, config: SupernetConfig, shape: InputShape) -> None:
+        config.check()
+        self.space: SearchSpace = space
+        self.config = config
+        self.shape = shape
+        self.groups = ("cell",) * config.cells
+        self.paths = space.blocks
 
     @property
     def widths(self) -> list[int]:
@@ -127,7 +100,7 @@ class Supernet:
         are one convolution `cell<i>.projections`; published weights split along its first dimension.
         """
         blocks = self.space.blocks
-        yield "stem", (self.config.channels, self.image_channels, 3, 3)
+        yield "stem", (self.config.channels, self.shape.channels, 3, 3)
         incoming = self.config.channels
         for index, width in enumerate(self.widths):
             yield f"cell{index}.projections", (2 * blocks * width, incoming, 1, 1)
@@ -157,114 +130,77 @@ class Supernet:
             buffers[f"{name}.mean"] = torch.zeros(shape[0], dtype=dtype)
             buffers[f"{name}.variance"] = torch.ones(shape[0], dtype=dtype)
         width = self.widths[-1]
-        parameters["classifier.weight"] = _uniform((self.classes, width), width, generator, dtype)
-        parameters["classifier.bias"] = _uniform((self.classes,), width, generator, dtype)
+        parameters["classifier.weight"] = _uniform((self.shape.outputs, width), width, generator, dtype)
+        parameters["classifier.bias"] = _uniform((self.shape.outputs,), width, generator, dtype)
         for tensor in parameters.values():
             tensor.requires_grad_()
         return Weights(parameters, buffers)
 
-    def __call__(
-        self,
-        weights: Weights | FoldedWeights,
-        mixture: Mixture | Sequence[Mixture],
-        images: Tensor,
-        *,
-        training: bool = False,
-        update_statistics: bool = True,
-        skip_zeros: bool = False,
-        path_factors: Tensor | None = None,
-        twice_differentiable: bool = False,
-    ) -> Tensor:
-        """Logits `[batch, classes]`.
+    def stem(self, weights: Weights | FoldedWeights, inputs: Tensor, how: Pass = EVALUATION) -> Tensor:
+        """What no coefficient can change: the first cell's projections `[batch, 2 n C, height, width]`.
 
         Args:
             weights: the weights; folded ones only for evaluation.
-            mixture: coefficients for all cells, or those of each: a list, or a mixture whose tensors have a first
-                dimension of cells.
-            images: `[batch, image_channels, height, width]`, normalised.
-            training: normalise by the batch's statistics rather than the stored ones.
-            update_statistics: in training, move the stored statistics towards the batch's.
-            skip_zeros: do not evaluate operations whose coefficient is exactly zero. The logits stay the same; skipped
-                operations keep their statistics, and neither their weights nor their coefficients get a gradient.
-            path_factors: `[cells, blocks, batch]`, what each block's output is multiplied with, image by image
-                (scheduled drop-path); None for ones.
-            twice_differentiable: whether second derivatives will be asked for, which a faster supernet may not have.
+            inputs: images `[batch, channels, height, width]`, normalised.
+            how: the way of the pass.
         """
-        return self.after_stem(
-            weights,
-            mixture,
-            self.stem(
-                weights,
-                images,
-                training=training,
-                update_statistics=update_statistics,
-                twice_differentiable=twice_differentiable,
-            ),
-            training=training,
-            update_statistics=update_statistics,
-            skip_zeros=skip_zeros,
-            path_factors=path_factors,
-            twice_differentiable=twice_differentiable,
-        )
-
-    def stem(
-        self,
-        weights: Weights | FoldedWeights,
-        images: Tensor,
-        *,
-        training: bool = False,
-        update_statistics: bool = True,
-        twice_differentiable: bool = False,
-    ) -> Tensor:
-        """What no coefficient can change: the first cell's projections `[batch, 2 n C, height, width]`."""
-        layers = self._layers(weights, training, update_statistics, twice_differentiable)
+        layers = self._layers(weights, how)
         # A single-channel image has no layout of its own, so it is the stem's map that sets it for all that follows.
-        state = layers("stem", images).contiguous(memory_format=torch.channels_last)
+        state = layers("stem", inputs).contiguous(memory_format=torch.channels_last)
         for halving in self.halvings:
             if halving == 0:
                 state = self._halve(state)
         return layers("cell0.projections", state)
 
     def after_stem(
-        self,
-        weights: Weights | FoldedWeights,
-        mixture: Mixture | Sequence[Mixture],
-        stem: Tensor,
-        *,
-        training: bool = False,
-        update_statistics: bool = True,
-        skip_zeros: bool = False,
-        path_factors: Tensor | None = None,
-        twice_differentiable: bool = False,
+        self, weights: Weights | FoldedWeights, mixture: Mixture, stem: Tensor, how: Pass = EVALUATION
     ) -> Tensor:
         """Logits `[batch, classes]` from what `stem` gave at the same weights."""
-        layers = self._layers(weights, training, update_statistics, twice_differentiable)
-        mixtures = mixture.of_cells(self.config.cells) if isinstance(mixture, Mixture) else mixture
-        counting = _counting_operations(mixtures, skip_zeros)
+        layers = self._layers(weights, how)
+        cells = [Coefficients.from_rows(rows) for rows in mixture.of_cells(self.groups)]
+        counting = _counting_operations(cells, how.skip_zeros)
         state = stem
-        for index in range(self.config.cells):
+        for index, coefficients in enumerate(cells):
             if index:
                 for halving in self.halvings:
                     if index == halving:
                         state = self._halve(state)
-            factors = None if path_factors is None else path_factors[index]
-            state = self._cell(layers, index, mixtures[index], counting[index], state, factors)
+            factors = None if how.path_factors is None else how.path_factors[index]
+            state = self._cell(layers, index, coefficients, counting[index], state, factors)
         state = layers.postprocess(F.relu(state))
         return layers.classify(state.mean(dim=(2, 3)))
 
-    def loss_of_mixture(self, weights: FoldedWeights, images: Tensor, labels: Tensor) -> Callable[[Mixture], Tensor]:
-        """The cross-entropy of a batch as a function of the mixture alone, at stored statistics.
+    @torch.no_grad()
+    def of_architecture(self, weights: FoldedWeights, architecture: Architecture, stem: Tensor) -> Tensor:
+        """Logits `[batch, classes]` with nothing computed but what counts (`spaces.nb101.subnetwork`)."""
+        from spaces.nb101.subnetwork import Subnetwork
 
-        What no coefficient can change is computed once. Every operation is evaluated.
+        assert isinstance(architecture, CellChoice)
+        return Subnetwork(self, architecture)(weights, stem)
 
-        Args:
-            weights: the weights, folded.
-            images: `[batch, image_channels, height, width]`, normalised.
-            labels: `[batch]`, int64.
-        """
-        with torch.no_grad():
-            stem = self.stem(weights, images)
-        return lambda mixture: F.cross_entropy(self.after_stem(weights, mixture, stem), labels)
+    def curvature(
+        self, weights: Weights, mixture: Mixture, inputs: Tensor, targets: Tensor, directions: Sequence[Tensor]
+    ) -> MixtureCurvature:
+        """Second derivatives of the cross-entropy (`spaces.nb101.curvature`)."""
+        from spaces.nb101.curvature import mixture_curvature
+
+        return mixture_curvature(self, weights, mixture, inputs, targets, directions)
+
+    def faster(self, device: torch.device) -> Network | None:
+        """The supernet whose cells are one function each: fused kernels on a GPU, fewer passes over maps on a CPU."""
+        if device.type == "cpu":
+            from spaces.nb101.fast.cpu import DirectSupernet
+
+            return DirectSupernet(self.space, self.config, self.shape)
+        try:
+            from spaces.nb101.fast.gpu import FusedSupernet
+        except ModuleNotFoundError as error:
+            if error.name != "triton":
+                raise
+            raise FasterNetworkUnavailable(
+                "expected Triton, which comes with torch for CUDA on Linux, and found none"
+            ) from None
+        return FusedSupernet(self.space, self.config, self.shape)
 
     def fold(self, weights: Weights) -> FoldedWeights:
         """Fold the stored statistics into the convolutions; no gradient flows to the weights."""
@@ -282,11 +218,9 @@ class Supernet:
         classifier = (weights.parameters["classifier.weight"].detach(), weights.parameters["classifier.bias"].detach())
         return FoldedWeights(convolutions, classifier)
 
-    def _layers(
-        self, weights: Weights | FoldedWeights, training: bool, update_statistics: bool, plain: bool
-    ) -> SupernetLayers:
-        """The convolution blocks; a faster supernet has others, except where `plain` ones are asked for."""
-        return SupernetLayers(weights, self.config, training, update_statistics)
+    def _layers(self, weights: Weights | FoldedWeights, how: Pass) -> SupernetLayers:
+        """The convolution blocks; a faster supernet has others, except for passes to be differentiated twice."""
+        return SupernetLayers(weights, self.config, how.training, how.update_statistics)
 
     def _is_whole(self, counting: Sequence[Sequence[int]], path_factors: Tensor | None) -> bool:
         """Whether a pass is the common one, of all channels, operations and paths, which a faster supernet knows."""
@@ -300,7 +234,7 @@ class Supernet:
         self,
         layers: SupernetLayers,
         index: int,
-        mixture: Mixture,
+        mixture: Coefficients,
         counting: Sequence[Sequence[int]],
         state: Tensor,
         path_factors: Tensor | None,
@@ -384,7 +318,7 @@ class SupernetLayers:
         )
 
 
-def _counting_operations(mixtures: Sequence[Mixture], skip_zeros: bool) -> list[list[list[int]]]:
+def _counting_operations(mixtures: Sequence[Coefficients], skip_zeros: bool) -> list[list[list[int]]]:
     """For each cell and block the operations to evaluate; one at least, so that a block has an output."""
     every = list(range(len(OPERATIONS)))
     if not skip_zeros:

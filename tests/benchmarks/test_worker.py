@@ -20,7 +20,7 @@ def test_every_question_is_answered_with_a_time(fast: bool) -> None:
     assert type(worker.optimizer.supernet) is (DirectSupernet if fast else Supernet)
     moved = worker.optimizer.weights.parameters["stem.weight"].clone()
     for answer in (worker.step(), worker.hessian()):
-        assert 0 < answer["seconds"] < 60
-        assert 0 < answer["cpu_seconds"] < 60
+        assert answer["seconds"] > 0
+        assert answer["cpu_seconds"] > 0
     assert not torch.equal(moved, worker.optimizer.weights.parameters["stem.weight"])
     assert worker.memory()["mib"] > 10

@@ -10,8 +10,9 @@ import torch
 
 from harness.probes.hessian import exact_hessian
 from optimizers.base import Optimizer
+from optimizers.darts import Darts
 from optimizers.registry import get_method, list_methods, register
-from tests.support.building import random_batch, small_optimizer
+from tests.support.building import companion_of, random_batch, small_optimizer
 from tests.support.golden_vectors import golden_json
 
 METHODS = [method.name for method in list_methods()]
@@ -50,7 +51,7 @@ def test_architecture_step_moves_the_alphas_only(name: str) -> None:
     optimizer = small_optimizer(name)
     optimizer.begin_epoch(0)
     before = state_of(optimizer)
-    optimizer.architecture_step(random_batch(0), random_batch(1))
+    optimizer.architecture_step(0, random_batch(0), random_batch(1))
     after = state_of(optimizer)
     for key in before:
         moved = not torch.equal(before[key], after[key])
@@ -135,7 +136,9 @@ def test_the_alpha_step_and_measuring_do_not_see_the_perturbation(name: str) -> 
         ours, theirs = (optimizer.mixture(purpose, 1) for optimizer in (perturbed, plain))
         assert all(torch.equal(a, b) for a, b in zip(ours.rows, theirs.rows, strict=True))
     assert perturbed.derive() == plain.derive()
-    gradients = [optimizer.architecture_gradient(random_batch(0), random_batch(1)) for optimizer in (perturbed, plain)]
+    gradients = [
+        optimizer.architecture_gradient(0, random_batch(0), random_batch(1)) for optimizer in (perturbed, plain)
+    ]
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
 
@@ -215,13 +218,18 @@ def test_learning_rate_is_the_published_cosine_with_its_first_value_skipped() ->
     assert unskipped.learning_rate(1) == pytest.approx(rates[0])
 
 
+def noise_of(optimizer: Optimizer) -> list[torch.Tensor]:
+    noise: list[torch.Tensor] = companion_of(optimizer, "perturbation").noise
+    return noise
+
+
 def test_draws_of_an_epoch_do_not_depend_on_earlier_epochs() -> None:
     fresh, used = small_optimizer("sdarts_rs"), small_optimizer("sdarts_rs")
     run_epochs(used, 0, 3)
     fresh.begin_epoch(3)
     used.begin_epoch(3)
-    assert all(torch.equal(a, b) for a, b in zip(fresh.noise, used.noise, strict=True))
-    assert not torch.equal(fresh.noise[0][0], fresh.noise[0][1])
+    assert all(torch.equal(a, b) for a, b in zip(noise_of(fresh), noise_of(used), strict=True))
+    assert not torch.equal(noise_of(fresh)[0][0], noise_of(fresh)[0][1])
 
 
 def test_evaluation_statistics_are_refreshed_on_a_copy() -> None:
@@ -246,7 +254,7 @@ def test_an_unknown_method_is_named_beside_the_known_ones() -> None:
 
 def test_a_name_is_registered_once() -> None:
     with pytest.raises(ValueError, match="registered twice"):
-        register("darts", "again")(Optimizer)
+        register("darts", "again")(Darts)
 
 
 def test_a_checkpoint_with_a_missing_part_is_refused() -> None:

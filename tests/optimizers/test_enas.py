@@ -11,10 +11,13 @@ import pytest
 import torch
 
 from harness.search.settings import resolve
-from optimizers.base import Batch
 from optimizers.enas import Enas
 from optimizers.registry import get_method
-from spaces.nb101.subnetwork import Architecture
+from optimizers.steps import Batch
+from optimizers.weight_training import set_rate
+from spaces.base import Architecture
+from spaces.nb101.architecture import CellChoice
+from spaces.nb101.space import get_space
 from tests.optimizers.test_controller import PUBLISHED_NAMES, load_published, recorded_choices
 from tests.support.building import random_batch, small_optimizer
 from tests.support.golden_vectors import Arrays, below, golden_arrays, golden_json, published_weights, relative_error
@@ -29,7 +32,7 @@ def small_enas(space: int = 1, **settings: Any) -> Enas:
 def published_enas(space: int, arrays: Arrays) -> Enas:
     """ENAS at the recorded weights of supernet and controller, with the published operation bias."""
     optimizer = small_enas(space, channels=4, image_channels=3, dtype=torch.float32, controller__op_bias=True)
-    weights = published_weights(below(arrays, "sd/"), optimizer.supernet.space, 3, torch.float32)
+    weights = published_weights(below(arrays, "sd/"), get_space(space), 3, torch.float32)
     with torch.no_grad():
         for name, tensor in optimizer.weights.parameters.items():
             tensor.copy_(weights.parameters[name])
@@ -39,10 +42,10 @@ def published_enas(space: int, arrays: Arrays) -> Enas:
     return optimizer
 
 
-def published_architecture(recorded: Any) -> Architecture:
+def published_architecture(recorded: Any) -> CellChoice:
     adjacency, ops = recorded
     matrix = np.array(adjacency)
-    return Architecture(tuple(tuple(np.flatnonzero(column).tolist()) for column in matrix.T[1:]), tuple(ops))
+    return CellChoice(tuple(tuple(np.flatnonzero(column).tolist()) for column in matrix.T[1:]), tuple(ops))
 
 
 def recorded_batches(arrays: Arrays, split: str, count: int) -> list[Batch]:
@@ -58,10 +61,10 @@ def train_as_published(optimizer: Enas, arrays: Arrays, recorded: Any) -> None:
     optimizer.train_next(architectures)
     losses, correct = [], 0
     for step, batch in enumerate(recorded_batches(arrays, "train", 4)):
-        optimizer.set_learning_rate(0.001 + 0.024 * (1 + math.cos(math.pi * step / 100)) / 2)
+        set_rate(optimizer.weight_optimizer.param_groups[0], 0.001 + 0.024 * (1 + math.cos(math.pi * step / 100)) / 2)
         result = optimizer.weight_step(step, batch)
         losses.append(result.loss.item())
-        correct += int(result.correct)
+        correct += int(result.score)
     assert sum(losses) / 4 == pytest.approx(recorded["train_model"]["loss_avg"], rel=1e-6)
     assert correct / 32 * 100 == recorded["train_model"]["top1"]
 
@@ -106,20 +109,25 @@ def test_an_epoch_of_the_published_search_is_reproduced_but_for_its_draws(space:
         assert relative_error(optimizer.controller.parameters[name], final) < 1e-5, name
 
 
+def first_op(architecture: Architecture) -> str:
+    assert isinstance(architecture, CellChoice)
+    return architecture.ops[0]
+
+
 def test_the_controller_learns_what_is_rewarded() -> None:
     optimizer = small_enas(controller__learning_rate=0.02)
     generator = torch.Generator().manual_seed(0)
 
     def share_of_pooling() -> float:
         architectures = optimizer.sample(500, torch.Generator().manual_seed(1))
-        return sum(architecture.ops[0] == "maxpool3x3" for architecture in architectures) / 500
+        return sum(first_op(architecture) == "maxpool3x3" for architecture in architectures) / 500
 
     before = share_of_pooling()
     for _ in range(100):
         proposal = optimizer.controller.propose(
             1, lambda probabilities, how_many: torch.multinomial(probabilities, how_many, generator=generator)
         )
-        optimizer.controller.reinforce(proposal, 100.0 * (proposal.architectures[0].ops[0] == "maxpool3x3"))
+        optimizer.controller.reinforce(proposal, 100.0 * (first_op(proposal.architectures[0]) == "maxpool3x3"))
     assert share_of_pooling() > before + 0.05
 
 
@@ -142,13 +150,13 @@ def test_rewards_come_from_the_first_validation_batches_and_scores_from_those_th
 ) -> None:
     optimizer = small_enas(controller__steps=2, selection__samples=3, selection__finalists=1)
     batches = [random_batch(number) for number in range(7)]
-    numbers = {id(batch.images): number for number, batch in enumerate(batches)}
+    numbers = {id(batch.inputs): number for number, batch in enumerate(batches)}
     seen: list[int] = []
     original = optimizer.supernet.stem
 
-    def recorded(weights: Any, images: torch.Tensor, **named: Any) -> torch.Tensor:
+    def recorded(weights: Any, images: torch.Tensor, *how: Any) -> Any:
         seen.append(numbers[id(images)])
-        return original(weights, images, **named)
+        return original(weights, images, *how)
 
     monkeypatch.setattr(optimizer.supernet, "stem", recorded)
     optimizer.end_epoch(lambda: batches)
@@ -183,7 +191,7 @@ def test_a_checkpoint_without_a_part_of_the_controller_is_refused(part: str) -> 
 
 
 def test_preset_is_the_published_protocol() -> None:
-    config, _ = resolve(get_method("enas"), {}, {}, None)
+    config, _ = resolve(get_method("enas"), get_space(1), {}, {}, None)
     assert config.data.batch_size == 64
     weights = config.method.weights
     assert (weights.gradient_clip, weights.weight_decay, weights.learning_rate) == (0.25, 1e-4, 0.025)

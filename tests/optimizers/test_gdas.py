@@ -6,10 +6,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from optimizers.base import Optimizer, Purpose
+from optimizers.base import Optimizer
 from optimizers.gdas import Gdas
+from optimizers.steps import Purpose
+from spaces.base import Pass
+from spaces.mixture import Mixture
 from spaces.nb101.cell import CONV1X1, CONV3X3, MAXPOOL3X3, OPERATIONS
-from tests.support.building import random_batch, small_optimizer
+from spaces.nb101.coefficients import Coefficients
+from spaces.nb101.space import get_space
+from tests.support.building import companion_of, random_batch, small_optimizer
 from tests.support.golden_vectors import (
     below,
     golden_arrays,
@@ -18,6 +23,10 @@ from tests.support.golden_vectors import (
     published_weights,
     relative_error,
 )
+
+
+def view(mixture: Mixture) -> Coefficients:
+    return Coefficients.from_rows(mixture.rows)
 
 
 def gdas(name: str = "gdas", **settings: Any) -> Gdas:
@@ -31,9 +40,9 @@ def test_a_sampled_network_computes_what_the_published_one_computes(space: int) 
     arrays = golden_arrays(f"supernet_gdas_{space}")
     optimizer = gdas(space=space, channels=4, image_channels=3, dtype=torch.float32)
     supernet, shapes = optimizer.supernet, optimizer.supernet.space.row_shapes
-    weights = published_weights(below(arrays, "sd/"), supernet.space, 3, torch.float32)
+    weights = published_weights(below(arrays, "sd/"), get_space(space), 3, torch.float32)
     with torch.no_grad():
-        for alpha, row in zip(optimizer.alphas, published_rows(arrays, "alpha_{}", supernet.space), strict=True):
+        for alpha, row in zip(optimizer.alphas, published_rows(arrays, "alpha_{}", get_space(space)), strict=True):
             alpha.copy_(row)
     draws = [torch.tensor(arrays[f"exponential_draw_{k:03d}"]) for k in range(3 * len(shapes))]
     noise = [-torch.stack(draws[k :: len(shapes)]).log().reshape(3, *shape) for k, shape in enumerate(shapes)]
@@ -42,16 +51,16 @@ def test_a_sampled_network_computes_what_the_published_one_computes(space: int) 
 
     mixture = optimizer.mixture("architecture")
     images, labels = torch.tensor(arrays["input"]), torch.tensor(arrays["target"])
-    stored = supernet(weights, mixture, images, skip_zeros=True)
+    stored = supernet(weights, mixture, images, Pass(skip_zeros=True))
     assert relative_error(stored, arrays["f32/eval_logits_stored_stats"]) < 1e-5
-    logits = supernet(weights, mixture, images, training=True, skip_zeros=True)
+    logits = supernet(weights, mixture, images, Pass(training=True, skip_zeros=True))
     assert relative_error(logits, arrays["f32/train_logits"]) < 1e-5
     loss = F.cross_entropy(logits, labels)
     assert relative_error(loss, arrays["f32/train_loss"]) < 1e-5
     gradients = torch.cat([gradient.flatten() for gradient in torch.autograd.grad(loss, optimizer.alphas)])
-    expected = torch.cat([row.flatten() for row in published_rows(arrays, "f32/alpha_grad_{}", supernet.space)])
+    expected = torch.cat([row.flatten() for row in published_rows(arrays, "f32/alpha_grad_{}", get_space(space))])
     assert relative_error(gradients, expected.numpy()) < 1e-5
-    after = supernet(weights, mixture, images, skip_zeros=True)
+    after = supernet(weights, mixture, images, Pass(skip_zeros=True))
     assert relative_error(after, arrays["f32/eval_logits_after_train_forward"]) < 1e-5
 
 
@@ -73,7 +82,7 @@ def convolutions_run(optimizer: Optimizer, run: Any) -> int:
 
 def picked(optimizer: Gdas, purpose: Purpose, index: int = 0) -> list[str]:
     """Operations that a forward pass evaluates, cell by cell and block by block."""
-    rows = optimizer.mixture(purpose, index).operations.detach().flatten(0, 1)
+    rows = view(optimizer.mixture(purpose, index)).operations.detach().flatten(0, 1)
     assert (rows.ne(0).sum(dim=1) == 1).all()
     return [OPERATIONS[position] for position in rows.argmax(dim=1).tolist()]
 
@@ -83,9 +92,8 @@ def test_a_step_evaluates_only_the_operations_that_were_sampled() -> None:
     optimizer.begin_epoch(0)
     training, validation = random_batch(0), random_batch(1)
     for index in range(2):
-        optimizer.index = index
         for purpose, run in (
-            ("architecture", lambda: optimizer.architecture_step(training, validation)),
+            ("architecture", lambda index=index: optimizer.architecture_step(index, training, validation)),
             ("weights", lambda index=index: optimizer.weight_step(index, training)),
         ):
             ops = picked(optimizer, purpose, index)  # type: ignore[arg-type]
@@ -93,7 +101,7 @@ def test_a_step_evaluates_only_the_operations_that_were_sampled() -> None:
             assert convolutions_run(optimizer, run) == always + sum(op != MAXPOOL3X3 for op in ops)
     folded = optimizer.evaluation_weights(validation, refresh=False)
     ops = picked(optimizer, "evaluation", 4)
-    evaluated = convolutions_run(optimizer, lambda: optimizer.evaluate(folded, 4, validation.images))
+    evaluated = convolutions_run(optimizer, lambda: optimizer.evaluate(folded, 4, validation.inputs))
     assert evaluated == always + sum(op != MAXPOOL3X3 for op in ops)
 
 
@@ -130,7 +138,7 @@ def test_every_cell_of_every_forward_pass_has_a_sample_of_its_own() -> None:
         "evaluation",
         "hessian",
     ]
-    outputs = torch.stack([optimizer.mixture(p, i).output.detach() for p in purposes for i in range(3)])
+    outputs = torch.stack([view(optimizer.mixture(p, i)).output.detach() for p in purposes for i in range(3)])
     assert outputs.shape == (21, 3, 5)
     assert len({tuple(row) for row in outputs.flatten(0, 1).tolist()}) == 63
 
@@ -139,19 +147,19 @@ def test_measuring_in_any_order_and_any_number_of_times_gives_the_same() -> None
     first, second = gdas(), gdas()
     for optimizer in (first, second):
         optimizer.begin_epoch(1)
-    forwards = [first.mixture("evaluation", index).output for index in (0, 1, 2)]
+    forwards = [view(first.mixture("evaluation", index)).output for index in (0, 1, 2)]
     second.mixture("hessian")
-    backwards = [second.mixture("evaluation", index).output for index in (2, 1, 0)]
+    backwards = [view(second.mixture("evaluation", index)).output for index in (2, 1, 0)]
     assert all(torch.equal(a, b) for a, b in zip(forwards, reversed(backwards), strict=True))
     second.begin_epoch(2)
-    assert not torch.equal(second.mixture("evaluation", 0).output, forwards[0])
+    assert not torch.equal(view(second.mixture("evaluation", 0)).output, forwards[0])
 
 
 def test_measuring_before_training_is_not_measuring_after_the_first_epoch() -> None:
     optimizer = gdas()
-    before = optimizer.mixture("evaluation", 0).output
+    before = view(optimizer.mixture("evaluation", 0)).output
     optimizer.begin_epoch(0)
-    assert not torch.equal(optimizer.mixture("evaluation", 0).output, before)
+    assert not torch.equal(view(optimizer.mixture("evaluation", 0)).output, before)
 
 
 def test_temperature_falls_as_published() -> None:
@@ -174,7 +182,7 @@ def test_frequency_of_an_operation_is_its_softmax() -> None:
     with torch.no_grad():
         optimizer.alphas[0].copy_(torch.tensor([0.2, 0.5, 0.3]).log().expand(4, 3))
     optimizer.begin_epoch(0)
-    counts = torch.stack([optimizer.mixture("weights", step).operations.detach() for step in range(2000)])
+    counts = torch.stack([view(optimizer.mixture("weights", step)).operations.detach() for step in range(2000)])
     assert torch.allclose(counts.mean(dim=(0, 1, 2)), torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64), atol=0.01)
 
 
@@ -183,7 +191,7 @@ def test_gradient_of_the_alphas_is_clipped() -> None:
     gradients = []
     for optimizer in (free, clipped):
         optimizer.begin_epoch(9)
-        parts = optimizer.architecture_gradient(random_batch(0), random_batch(1))
+        parts = optimizer.architecture_gradient(0, random_batch(0), random_batch(1))
         gradients.append(torch.cat([part.flatten() for part in parts]))
     assert gradients[0].norm() > 1e-3
     assert gradients[1].norm().item() == pytest.approx(1e-3, rel=0.01)
@@ -196,8 +204,7 @@ def test_momentum_of_the_step_ahead_is_carried_unless_asked_to_lose_it_as_publis
         optimizer = gdas(alphas__unrolled=True, alphas__unrolled_momentum=carried)
         optimizer.begin_epoch(0)
         optimizer.weight_step(0, random_batch(0))
-        optimizer.index = 1
-        gradients.append(optimizer.architecture_gradient(random_batch(2), random_batch(3)))
+        gradients.append(optimizer.architecture_gradient(1, random_batch(2), random_batch(3)))
     assert not torch.allclose(gradients[0][1], gradients[1][1], rtol=1e-6)
 
 
@@ -205,9 +212,14 @@ def test_momentum_of_the_step_ahead_is_carried_unless_asked_to_lose_it_as_publis
 def test_a_perturbation_moves_each_cells_sample_on_its_own(name: str) -> None:
     optimizer = gdas(name)
     optimizer.begin_epoch(9)
-    assert [tuple(noise.shape) for noise in optimizer.noise] == [(2, 3, 4, 3), (2, 3, 5), (2, 3, 3), (2, 3, 4)]
-    clean = optimizer.mixture("weights", 0).detach()
-    perturbed = optimizer.weight_mixture(0, random_batch(0))
+    assert [tuple(noise.shape) for noise in companion_of(optimizer, "perturbation").noise] == [
+        (2, 3, 4, 3),
+        (2, 3, 5),
+        (2, 3, 3),
+        (2, 3, 4),
+    ]
+    clean = view(optimizer.mixture("weights", 0).detach())
+    perturbed = view(optimizer.weight_mixture(0, random_batch(0)))
     moves = torch.stack([a - b for a, b in zip(perturbed.output, clean.output, strict=True)])
     if moves.any():  # an attack that does not raise the loss is taken back
         assert not torch.allclose(moves[0], moves[1])

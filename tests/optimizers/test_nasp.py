@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.probes.hessian import exact_hessian
-from optimizers.base import Purpose
+from optimizers.steps import Purpose
 from spaces.nb101.cell import MAXPOOL3X3, OPERATIONS
 from tests.optimizers.test_gdas import convolutions_run
 from tests.support.building import random_batch, small_optimizer
@@ -24,8 +24,8 @@ def test_every_forward_pass_multiplies_the_softmax_of_one_hot_rows(purpose: Purp
     optimizer = small_optimizer("nasp")
     mixture = optimizer.mixture(purpose)
     one_hot = F.one_hot(optimizer.alphas[0].argmax(dim=-1), 3).double()
-    assert torch.equal(mixture.operations, one_hot.softmax(dim=-1))
-    assert mixture.operations.max().item() == pytest.approx(0.576, abs=1e-3)
+    assert torch.equal(mixture.rows[0], one_hot.softmax(dim=-1))
+    assert mixture.rows[0].max().item() == pytest.approx(0.576, abs=1e-3)
     for row, alpha in zip(mixture.rows[1:], optimizer.alphas[1:], strict=True):
         assert torch.equal(row, alpha.softmax(dim=-1))
 
@@ -33,18 +33,18 @@ def test_every_forward_pass_multiplies_the_softmax_of_one_hot_rows(purpose: Purp
 def test_gradient_at_the_binarised_point_moves_the_alphas_themselves() -> None:
     optimizer = small_optimizer("nasp")
     batch = random_batch(1)
-    gradient = optimizer.architecture_gradient(random_batch(0), batch)[0]
+    gradient = optimizer.architecture_gradient(0, random_batch(0), batch)[0]
     point = [alpha.detach().clone() for alpha in optimizer.alphas]
     point[0] = F.one_hot(point[0].argmax(dim=-1), 3).double().requires_grad_()
     rows = [row.softmax(dim=-1) for row in point]
-    loss = optimizer.loss(optimizer.weights.frozen(), type(optimizer.relax()).from_rows(rows), batch)
+    loss = optimizer.loss(optimizer.weights.frozen(), optimizer.relax().with_rows(rows), batch)
     assert torch.allclose(gradient, torch.autograd.grad(loss, point[0])[0], rtol=1e-9)
 
 
 def test_alphas_are_clamped_after_the_weight_step() -> None:
     optimizer = small_optimizer("nasp", alphas__learning_rate=0.9)
     optimizer.begin_epoch(0)
-    optimizer.architecture_step(random_batch(0), random_batch(1))
+    optimizer.architecture_step(0, random_batch(0), random_batch(1))
     outside = [(alpha < 0) | (alpha > 1) for alpha in optimizer.alphas]
     assert any(part.any() for part in outside)
     optimizer = small_optimizer("nasp", alphas__learning_rate=0.9)
@@ -60,8 +60,8 @@ def test_a_single_path_evaluates_the_picked_operations_only() -> None:
     optimizer = small_optimizer("nasp", nasp__softmax_one_hot=False)
     optimizer.begin_epoch(0)
     mixture = optimizer.mixture("weights")
-    assert set(mixture.operations.flatten().tolist()) == {0, 1}
-    ops = [OPERATIONS[index] for index in mixture.operations.argmax(dim=-1).tolist()]
+    assert set(mixture.rows[0].flatten().tolist()) == {0, 1}
+    ops = [OPERATIONS[index] for index in mixture.rows[0].argmax(dim=-1).tolist()]
     run = convolutions_run(optimizer, lambda: optimizer.weight_step(0, random_batch(0)))
     assert run == 1 + 3 + 1 + 3 * sum(op != MAXPOOL3X3 for op in ops)
 

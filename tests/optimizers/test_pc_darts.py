@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spaces.nb101.coefficients import Mixture
+from spaces.base import Pass
+from spaces.mixture import Mixture
 from tests.support.building import small_optimizer
 
 
@@ -18,20 +19,21 @@ def test_operations_see_a_quarter_of_the_channels() -> None:
 
 def test_channels_that_pass_by_are_shuffled_among_the_others() -> None:
     optimizer = small_optimizer("pc_darts", channels=8)
-    zero = Mixture.from_rows([torch.zeros(shape).double() for shape in optimizer.supernet.space.row_shapes])
+    layout = optimizer.supernet.space.layout
     # Only the first block reaches the output, and its operations are switched off.
-    mixture = zero._replace(output=torch.tensor([0, 1.0, 0, 0, 0]).double())
+    output = torch.tensor([0, 1.0, 0, 0, 0]).double()
+    mixture = Mixture(layout, tuple(output if r.kind == "output" else torch.zeros(r.shape).double() for r in layout))
     seen: list[torch.Tensor] = []
     original = optimizer.supernet._cell
 
     def spy(*arguments: object) -> torch.Tensor:
-        seen.append(original(*arguments))  # type: ignore[arg-type]
+        seen.append(original(*arguments))
         return seen[-1]
 
-    optimizer.supernet._cell = spy  # type: ignore[method-assign, assignment]
+    optimizer.supernet._cell = spy
     images = torch.randn(2, 1, 8, 8, dtype=torch.float64)
-    projections = optimizer.supernet.stem(optimizer.weights, images, training=True)
-    optimizer.supernet(optimizer.weights, mixture, images, training=True)
+    projections = optimizer.supernet.stem(optimizer.weights, images, Pass(training=True))
+    optimizer.supernet(optimizer.weights, mixture, images, Pass(training=True))
     block = seen[0][:, :8]
     own = projections[:, :8]
     # Groups of two channels, the first of them switched off, are dealt out in turn.

@@ -11,11 +11,14 @@ import torch
 
 from harness.errors import UserError
 from harness.search.settings import resolve
-from optimizers.base import Batch
 from optimizers.registry import get_method, list_methods
 from optimizers.sampling import SamplingOptimizer
-from spaces.nb101.coefficients import Mixture
-from spaces.nb101.subnetwork import Architecture
+from optimizers.steps import Batch
+from spaces.base import Architecture
+from spaces.mixture import Mixture
+from spaces.nb101.architecture import CellChoice
+from spaces.nb101.coefficients import Coefficients
+from spaces.nb101.space import get_space
 from tests.support.building import random_batch, small_optimizer
 
 METHODS = [method.name for method in list_methods() if issubclass(method.optimizer_class, SamplingOptimizer)]
@@ -41,9 +44,9 @@ def accuracy_by_whole_supernet(optimizer: SamplingOptimizer, mixture: Mixture, b
     right = seen = 0
     weights = optimizer.weights.frozen()
     for batch in batches:
-        logits = optimizer.supernet(weights, mixture, batch.images)
-        right += int((logits.argmax(dim=1) == batch.labels).sum())
-        seen += len(batch.labels)
+        logits = optimizer.supernet(weights, mixture, batch.inputs)
+        right += int((logits.argmax(dim=1) == batch.targets).sum())
+        seen += len(batch.targets)
     return right / seen
 
 
@@ -75,7 +78,7 @@ def test_the_best_finalist_on_all_batches_is_chosen(name: str) -> None:
     final = [accuracy_by_whole_supernet(optimizer, optimizer._mixture(candidates[i]), BATCHES) for i in finalists]
     best = candidates[finalists[final.index(max(final))]]
     assert optimizer.chosen == best
-    assert optimizer.derive() == optimizer.supernet.space.cell(*best)
+    assert optimizer.derive() == best
     assert accuracy_by_whole_supernet(optimizer, optimizer.relax(), BATCHES) == pytest.approx(max(final))
 
 
@@ -98,13 +101,17 @@ def test_only_the_validation_images_it_is_given_are_looked_at_when_choosing(
     seen: list[torch.Tensor] = []
     original = optimizer.supernet.stem
 
-    def recorded(weights: object, images: torch.Tensor, **named: object) -> object:
+    def recorded(weights: object, images: torch.Tensor, *how: Any) -> object:
         seen.append(images)
-        return original(weights, images, **named)  # type: ignore[arg-type]
+        return original(weights, images, *how)
 
     monkeypatch.setattr(optimizer.supernet, "stem", recorded)
     optimizer.end_epoch(lambda: BATCHES)
-    assert {id(images) for images in seen} == {id(batch.images) for batch in BATCHES}
+    assert {id(images) for images in seen} == {id(batch.inputs) for batch in BATCHES}
+
+
+def view(mixture: Mixture) -> Coefficients:
+    return Coefficients.from_rows(mixture.rows)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -117,14 +124,15 @@ def test_each_batch_trains_one_architecture_drawn_before_the_epoch(name: str) ->
     for step, mixture in enumerate(mixtures):
         same = again.weight_mixture(step, random_batch(step))
         assert all(torch.equal(row, other) for row, other in zip(mixture.rows, same.rows, strict=True))
-    counts = optimizer.supernet.space.parent_counts
-    for mixture in mixtures:
-        assert (mixture.operations.sum(dim=1) == 1).all()
-        assert mixture.output.sum() == counts[-1]
-        inputs = zip(optimizer.supernet.space.choosing_nodes, mixture.inputs, strict=True)
+    space = get_space(1)
+    counts = space.parent_counts
+    for seen in map(view, mixtures):
+        assert (seen.operations.sum(dim=1) == 1).all()
+        assert seen.output.sum() == counts[-1]
+        inputs = zip(space.choosing_nodes, seen.inputs, strict=True)
         assert all(row.sum() == counts[node - 1] for node, row in inputs)
-        assert all(((row == 0) | (row == 1)).all() for row in mixture.rows)
-    assert len({str(mixture) for mixture in mixtures}) > 1
+        assert all(((row == 0) | (row == 1)).all() for row in seen.rows)
+    assert len({str(mixture.rows) for mixture in mixtures}) > 1
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -169,7 +177,7 @@ def test_the_chosen_architecture_survives_a_checkpoint(name: str) -> None:
     other = sampling_optimizer(name, seed=5)
     other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     assert other.chosen == optimizer.chosen
-    assert isinstance(other.chosen, Architecture)
+    assert isinstance(other.chosen, CellChoice)
     state = optimizer.state_dict()
     del state["chosen"]
     with pytest.raises(KeyError):
@@ -180,12 +188,12 @@ def test_the_chosen_architecture_survives_a_checkpoint(name: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("perturbation.kind", "uniform", "perturbation.kind: a sampled architecture is no mixture"),
+        ("perturbation.kind", "uniform", "perturbation: a method that relaxes nothing has no mixture"),
         ("selection.samples", "0", "selection.samples: expected at least 1 sample"),
         ("selection.final_batches", "-1", "selection.final_batches: expected at least 1 sample"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_in_one_line(name: str, key: str, value: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        resolve(get_method(name), {}, {key: value}, None)
+        resolve(get_method(name), get_space(1), {}, {key: value}, None)
     assert "\n" not in str(caught.value)

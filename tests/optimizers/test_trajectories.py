@@ -11,10 +11,15 @@ import torch
 import torch.nn.functional as F
 
 from harness.probes.hessian import exact_hessian, loss_hessian, spectrum
-from optimizers.base import Batch, Optimizer, Purpose
+from optimizers.base import Optimizer
+from optimizers.companions.perturbation import Perturbation
 from optimizers.gdas import Gdas
+from optimizers.steps import Batch, Purpose
+from optimizers.weight_training import set_rate
+from spaces.base import Weights
 from spaces.nb101.fast.cpu import DirectSupernet
-from spaces.nb101.supernet import Supernet, Weights
+from spaces.nb101.space import SearchSpace
+from spaces.nb101.supernet import Supernet
 from tests.support.building import small_optimizer
 from tests.support.golden_vectors import (
     Arrays,
@@ -50,9 +55,11 @@ def test_three_steps_equal_the_published_ones(variant: str, space: int, kind: ty
     config = json.loads(str(arrays["config"]))
     name, settings = PUBLISHED[variant]
     optimizer = published_optimizer(name, space, arrays, kind, **settings)
-    optimizer.set_learning_rate(config["lr"])
-    optimizer.epsilon.fill_(config["epsilon"])
-    optimizer.noise = recorded_noise(optimizer, arrays)
+    set_rate(optimizer.weight_optimizer.param_groups[0], config["lr"])
+    for companion in optimizer.companions:
+        assert isinstance(companion, Perturbation)
+        companion.radius = torch.tensor(config["epsilon"], dtype=torch.float64)
+        companion.noise = recorded_noise(optimizer, arrays)
     if isinstance(optimizer, Gdas):
         use_recorded_gumbel(optimizer, arrays)
     gradients = recording(optimizer, "architecture_gradient")
@@ -96,7 +103,7 @@ def assert_hessian_and_validation(optimizer: Optimizer, arrays: Arrays) -> None:
     weights = optimizer.evaluation_weights(last, refresh=False)
     with torch.no_grad():
         losses = [
-            F.cross_entropy(optimizer.evaluate(weights, index, batch.images), batch.labels)
+            F.cross_entropy(optimizer.evaluate(weights, index, batch.inputs), batch.targets)
             for index, batch in enumerate((validation_batch(arrays, 0), validation_batch(arrays, 1)))
         ]
     assert float(torch.stack(losses).mean()) == pytest.approx(float(arrays["infer_obj"]), rel=TOLERANCE)
@@ -104,7 +111,7 @@ def assert_hessian_and_validation(optimizer: Optimizer, arrays: Arrays) -> None:
 
 def use_recorded_gumbel(optimizer: Gdas, arrays: Arrays) -> None:
     """Gumbel noise from the recorded exponential draws, in their order: forward pass, cell, tensor."""
-    rows, cells = len(optimizer.supernet.space.row_shapes), optimizer.supernet.config.cells
+    rows, cells = len(optimizer.supernet.space.row_shapes), len(optimizer.supernet.groups)
     order: list[Purpose] = ["architecture", "weights"]
     if optimizer.config.alphas.unrolled:
         order = ["unrolled", "architecture", "unrolled_plus", "unrolled_minus", "weights"]
@@ -125,11 +132,11 @@ def use_recorded_gumbel(optimizer: Gdas, arrays: Arrays) -> None:
     optimizer.temperature = lambda purpose: temperature  # type: ignore[method-assign]
 
 
-def published_optimizer(
-    name: str, space: int, arrays: Arrays, kind: type[Supernet] = Supernet, **settings: Any
-) -> Optimizer:
+def published_optimizer(name: str, space: int, arrays: Arrays, kind: type[Supernet] = Supernet, **settings: Any) -> Any:
     """A method at the recorded weights and alphas, in float64."""
-    optimizer = small_optimizer(name, space, channels=4, image_channels=3, epochs=100, steps=3, kind=kind, **settings)
+    optimizer: Any = small_optimizer(
+        name, space, channels=4, image_channels=3, epochs=100, steps=3, kind=kind, **settings
+    )
     supernet = optimizer.supernet
     weights = published_weights(below(arrays, "sd/"), supernet.space, 3, torch.float64)
     alphas = published_rows(arrays, "alpha_{}", supernet.space)
@@ -180,7 +187,9 @@ def validation_batch(arrays: Arrays, step: int) -> Batch:
 
 
 def assert_rows(optimizer: Optimizer, ours: Sequence[torch.Tensor], arrays: Arrays, pattern: str) -> None:
-    theirs = published_rows(arrays, pattern, optimizer.supernet.space)
+    space = optimizer.supernet.space
+    assert isinstance(space, SearchSpace)
+    theirs = published_rows(arrays, pattern, space)
     for row, expected in zip(ours, theirs, strict=True):
         assert relative_error(row, expected.numpy()) < TOLERANCE, pattern
 
@@ -188,6 +197,7 @@ def assert_rows(optimizer: Optimizer, ours: Sequence[torch.Tensor], arrays: Arra
 def assert_weights(optimizer: Optimizer, state: Arrays) -> None:
     """Every recorded weight and statistic equals ours."""
     space = optimizer.supernet.space
+    assert isinstance(space, SearchSpace)
     compared = 0
     parts = {"weight": "0.weight", "scale": "1.weight", "shift": "1.bias"}
     for name, sources in published_blocks(space, 3).items():

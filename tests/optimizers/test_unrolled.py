@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from optimizers import unrolled
 from optimizers.unrolled import unrolled_rate
-from spaces.nb101.supernet import Weights
+from spaces.base import Weights
 from tests.support.building import random_batch, small_optimizer
 from tests.support.golden_vectors import golden_json
 
@@ -33,7 +33,7 @@ def test_gradient_is_that_through_one_step_of_sgd(name: str, monkeypatch: pytest
     loss = optimizer.loss(Weights(ahead, optimizer.weights.buffers), optimizer.mixture("architecture"), validation)
     exact = torch.cat([part.flatten() for part in torch.autograd.grad(loss, optimizer.alphas)])
 
-    ours = torch.cat([part.flatten() for part in optimizer.architecture_gradient(training, validation)])
+    ours = torch.cat([part.flatten() for part in optimizer.architecture_gradient(0, training, validation)])
     assert (plain - exact).norm() > 0.05 * exact.norm()
     assert (ours - exact).norm() < 1e-5 * exact.norm()
 
@@ -42,8 +42,8 @@ def test_the_validation_pass_leaves_the_statistics_alone() -> None:
     optimizer = small_optimizer("darts_2nd", network__batchnorm_momentum=1.0)
     optimizer.begin_epoch(0)
     training = random_batch(0)
-    optimizer.architecture_step(training, random_batch(1))
-    expected = F.conv2d(training.images, optimizer.weights.parameters["stem.weight"], padding=1).mean(dim=(0, 2, 3))
+    optimizer.architecture_step(0, training, random_batch(1))
+    expected = F.conv2d(training.inputs, optimizer.weights.parameters["stem.weight"], padding=1).mean(dim=(0, 2, 3))
     assert torch.allclose(optimizer.weights.buffers["stem.mean"], expected, atol=1e-2)
 
 
@@ -65,5 +65,5 @@ def test_a_perturbation_does_not_reach_the_step_ahead() -> None:
     for name in ("darts_2nd", "darts_2nd_rs"):
         optimizer = small_optimizer(name)
         optimizer.begin_epoch(9)
-        gradients.append(optimizer.architecture_gradient(random_batch(0), random_batch(1)))
+        gradients.append(optimizer.architecture_gradient(0, random_batch(0), random_batch(1)))
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))

@@ -7,12 +7,17 @@ from typing import Any
 
 import torch
 
-from optimizers.base import Batch, Optimizer
+from harness.tasks.classification import Classification
+from optimizers.companions.base import Companion
+from optimizers.companions.registry import default_settings, joined
 from optimizers.config import OptimizerConfig
 from optimizers.randomness import Randomness
 from optimizers.registry import Method, get_method
+from optimizers.steps import Batch
+from spaces.base import InputShape
+from spaces.nb101.config import SupernetConfig
 from spaces.nb101.space import get_space
-from spaces.nb101.supernet import Supernet, SupernetConfig
+from spaces.nb101.supernet import Supernet
 
 HARNESS_SECTIONS = ("data", "validation", "hessian", "network")
 
@@ -24,12 +29,23 @@ def configured(method: Method, **overrides: Any) -> OptimizerConfig:
     left out."""
     config = method.optimizer_class.config_class()
     small = {key: value for key, value in SMALL.items() if hasattr(config, key.split(".")[0])}
+    elsewhere = {*HARNESS_SECTIONS, *default_settings()}
     for key, value in {**small, **all_settings(method, overrides)}.items():
         section, name = key.split(".")
-        if section not in HARNESS_SECTIONS:
+        if section not in elsewhere:
             part = dataclasses.replace(getattr(config, section), **{name: value})
             config = dataclasses.replace(config, **{section: part})
     return config
+
+
+def configured_companions(method: Method, **overrides: Any) -> dict[str, Any]:
+    """The settings of every companion, as the method's preset and further settings want them."""
+    settings = default_settings()
+    for key, value in all_settings(method, overrides).items():
+        section, name = key.split(".")
+        if section in settings:
+            settings[section] = dataclasses.replace(settings[section], **{name: value})
+    return settings
 
 
 def configured_network(method: Method, channels: int, **overrides: Any) -> SupernetConfig:
@@ -60,19 +76,28 @@ def small_optimizer(
     device: str = "cpu",
     kind: type[Supernet] = Supernet,
     **overrides: Any,
-) -> Optimizer:
+) -> Any:
     """A method on a three-cell supernet; settings are given as `section__field=value`."""
     method = get_method(name)
-    supernet = kind(get_space(space), configured_network(method, channels, **overrides), image_channels)
+    supernet = kind(get_space(space), configured_network(method, channels, **overrides), InputShape(image_channels, 10))
     return method.optimizer_class(
         supernet,
         configured(method, **overrides),
+        task=Classification(),
+        companions=joined(configured_companions(method, **overrides), epochs, method.optimizer_class),
         epochs=epochs,
         steps=steps,
         randomness=Randomness(seed),
         device=device,
         dtype=dtype,
     )
+
+
+def companion_of(optimizer: Any, name: str) -> Any:
+    """The companion of this name that has joined a search."""
+    (companion,) = (one for one in optimizer.companions if one.name == name)
+    assert isinstance(companion, Companion)
+    return companion
 
 
 def random_batch(seed: int, size: int = 6, dtype: torch.dtype = torch.float64) -> Batch:

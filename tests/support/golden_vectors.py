@@ -14,9 +14,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from spaces.nb101.coefficients import Mixture
+from spaces.base import Space, Weights
+from spaces.mixture import Mixture
 from spaces.nb101.space import SearchSpace
-from spaces.nb101.supernet import Weights
+from tests.support.mixtures import mixture_of
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -56,7 +57,7 @@ def below(arrays: Arrays, prefix: str) -> dict[str, npt.NDArray[Any]]:
     return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
 
 
-def published_weights(state: Arrays, space: SearchSpace, cells: int, dtype: torch.dtype) -> Weights:
+def published_weights(state: Arrays, space: Space[Any], cells: int, dtype: torch.dtype) -> Weights:
     """Our weights from a published state dict (its names: SPEC (b))."""
     parameters: dict[str, Tensor] = {}
     buffers: dict[str, Tensor] = {}
@@ -79,8 +80,9 @@ def published_weights(state: Arrays, space: SearchSpace, cells: int, dtype: torc
     return Weights(parameters, buffers)
 
 
-def published_blocks(space: SearchSpace, cells: int) -> dict[str, list[str]]:
+def published_blocks(space: Space[Any], cells: int) -> dict[str, list[str]]:
     """Name of each of our conv-bn-relu blocks -> the published blocks that it joins along the output channels."""
+    assert isinstance(space, SearchSpace)
     blocks = {"stem": ["stem.op"]}
     for cell in range(cells):
         projections = [f"cells.{cell}._input_projections.{index}.op" for index in range(space.blocks + 1)]
@@ -92,9 +94,7 @@ def published_blocks(space: SearchSpace, cells: int) -> dict[str, list[str]]:
     return blocks
 
 
-def published_rows(
-    arrays: Arrays, pattern: str, space: SearchSpace, dtype: torch.dtype = torch.float64
-) -> list[Tensor]:
+def published_rows(arrays: Arrays, pattern: str, space: Space[Any], dtype: torch.dtype = torch.float64) -> list[Tensor]:
     """Tensors in our row shapes from `pattern.format(0)`, `pattern.format(1)`, ..."""
     return [
         torch.tensor(arrays[pattern.format(index)]).to(dtype).reshape(shape)
@@ -102,9 +102,9 @@ def published_rows(
     ]
 
 
-def published_mixture(arrays: Arrays, pattern: str, space: SearchSpace, dtype: torch.dtype = torch.float64) -> Mixture:
+def published_mixture(arrays: Arrays, pattern: str, space: Space[Any], dtype: torch.dtype = torch.float64) -> Mixture:
     """The mixture with those rows."""
-    return Mixture.from_rows(published_rows(arrays, pattern, space, dtype))
+    return mixture_of(space, published_rows(arrays, pattern, space, dtype))
 
 
 def relative_error(ours: Tensor, theirs: npt.NDArray[Any]) -> float:

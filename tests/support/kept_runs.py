@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.benchmarks.registry import get_benchmark
-from harness.launch.launching import build
 from harness.records.run_folder import Line, RunFolder, run_path
 from harness.search.loop import Search
 from harness.search.settings import resolve
+from harness.search.setup import build
 from optimizers.registry import get_method
+from spaces.registry import get_space
+from tests.support.judging import TableOf
 
 EPOCHS = 4
 SMALL = {"network.channels": "2", "data.images": "24", "data.batch_size": "10", "hessian.every": "0"}
@@ -24,7 +25,7 @@ def kept_search(
     """A search of four epochs that records into its place below `results`, as `harness.run` makes it."""
     bench, method = get_benchmark("digits"), get_method(optimizer)
     overrides = {**SMALL, **{key.replace("__", "."): str(value) for key, value in settings.items()}}
-    config, _ = resolve(method, bench.settings, overrides, EPOCHS)
+    config, _ = resolve(method, get_space(1), bench.settings, overrides, EPOCHS)
     table = bench.table(1)
     record = {
         "format": 1,
@@ -42,7 +43,7 @@ def kept_search(
     }
     folder = RunFolder(run_path(results, "digits", 1, optimizer, seed))
     folder.create(record, {})
-    return build(folder, record, bench, method, dataclasses.replace(config, epochs=EPOCHS), table, "cpu")
+    return build(folder, record, bench.images(), method, config, TableOf(table), "cpu")
 
 
 def kept_run(results: Path, optimizer: str = "darts", seed: int = 0, **settings: Any) -> RunFolder:

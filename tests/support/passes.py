@@ -6,9 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spaces.nb101.coefficients import Mixture
+from spaces.base import InputShape, Pass
+from spaces.nb101.config import SupernetConfig
 from spaces.nb101.space import get_space
-from spaces.nb101.supernet import Supernet, SupernetConfig
+from spaces.nb101.supernet import Supernet
+from tests.support.mixtures import mixture_of
 
 
 def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float = 1e-9) -> None:
@@ -23,7 +25,7 @@ def passes(
     kind: type[Supernet], space: int, training: bool, channels: int, device: str = "cpu", per_cell: bool = False
 ) -> dict[str, Tensor]:
     """Losses, gradients and running statistics of passes for alphas, for weights, for both and for an attack."""
-    supernet = kind(get_space(space), SupernetConfig(channels=channels, cells=4))
+    supernet = kind(get_space(space), SupernetConfig(channels=channels, cells=4), InputShape(3, 10))
     generator = torch.Generator().manual_seed(space)
 
     def normal(*shape: int) -> Tensor:
@@ -46,24 +48,26 @@ def passes(
         found[f"{name} loss"] = loss.detach()
         found.update({f"{name} gradient {index}": gradient for index, gradient in enumerate(gradients)})
 
-    relaxed = Mixture.from_rows([alpha.softmax(-1) for alpha in alphas])
+    plain = Pass(training)
+    relaxed = mixture_of(supernet.space, [alpha.softmax(-1) for alpha in alphas])
     parameters = list(weights.parameters.values())
-    record("alphas", supernet(weights.frozen(), relaxed, images, training=training), alphas)
-    record("weights", supernet(weights, relaxed.detach(), images, training=training), parameters)
+    record("alphas", supernet(weights.frozen(), relaxed, images, plain), alphas)
+    record("weights", supernet(weights, relaxed.detach(), images, plain), parameters)
     factors = (
         torch.arange(supernet.config.cells * supernet.space.blocks * 5).view(-1, supernet.space.blocks, 5).to(device)
         % 3
     )
-    dropped = supernet(weights, relaxed.detach(), images, training=training, path_factors=factors.double())
+    dropped = supernet(weights, relaxed.detach(), images, Pass(training, path_factors=factors.double()))
     record("dropped paths", dropped, parameters)
-    relaxed = Mixture.from_rows([alpha.softmax(-1) for alpha in alphas])
-    both = supernet(weights, relaxed, images, training=training, update_statistics=False)
+    relaxed = mixture_of(supernet.space, [alpha.softmax(-1) for alpha in alphas])
+    both = supernet(weights, relaxed, images, Pass(training, update_statistics=False))
     record("both", both, [*alphas, *parameters])
     folded = supernet.fold(weights)
     leaves = [row.detach().clone().requires_grad_() for row in relaxed.rows]
-    record("attack", supernet(folded, Mixture.from_rows(leaves), images), leaves)
+    record("attack", supernet(folded, relaxed.with_rows(leaves), images), leaves)
     for name, batch in (("whole", 5), ("small", 2)):
-        loss = supernet.loss_of_mixture(folded, images[:batch], labels[:batch])(Mixture.from_rows(leaves))
+        loss_of = supernet.loss_of_mixture(folded, images[:batch], labels[:batch], F.cross_entropy)
+        loss = loss_of(relaxed.with_rows(leaves))
         found[f"{name} loss of the mixture"] = loss.detach()
         gradients = torch.autograd.grad(loss, leaves)
         found.update({f"{name} loss's gradient {index}": gradient for index, gradient in enumerate(gradients)})

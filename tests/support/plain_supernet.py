@@ -24,7 +24,7 @@ def plain_logits(
     """Logits of three-stage networks; in training mode the running statistics in `buffers` are moved.
 
     Args:
-        parameters, buffers: under the names of `spaces.supernet`.
+        parameters, buffers: under the names of `spaces.nb101.supernet`.
         rows: a mixture: operations, output, then one vector for each node that has a choice.
         images: `[batch, channels, height, width]`.
         parent_counts: how many parents each of the nodes 1..n+1 takes.

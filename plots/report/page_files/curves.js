@@ -1,24 +1,25 @@
 "use strict";
 /* What the charts draw: curves and bands of the methods shown, lines of reference, the theory's panels, and the notes below. */
 
-const THEORY = [
-  ["supernet_against_table", "Supernet against table"],
-  ["lambda_max", "λ max of the Hessian"],
-  ["trace", "Trace of the Hessian"],
-  ["projection_gap", "Projection gap"],
-  ["bound", "Bound C"],
-  ["entropy", "Entropy of the mixture"],
-];
+const PAIR = "supernet_against_table";
 const ALL_METHODS = "";
 
 const charts = {};
 
+/** `[name, quantity]` of what the catalogue shows in a panel. */
+const quantitiesOf = (panel) => Object.entries(data.quantities).filter(([, quantity]) => quantity.panels.includes(panel));
+/** The charts that say why a search decays: `[name, heading]`. */
+const theoryCharts = () => [[PAIR, "Supernet against table"], ...quantitiesOf("theory").map(([name, { heading }]) => [name, heading])];
+/** A value as a reader sees it, in percent where the quantity is. */
+const shownValue = (quantity, value) => (quantity.percent ? `${value.toFixed(2)} %` : short(value));
+
 /** Curves and bands of one quantity: each method's mean, and its seeds; or `only` one run. */
 function curvesOf(quantity, { only = null, seeds = false, bands = false, dashes = null } = {}) {
-  const isError = data.quantities[quantity].is_error;
-  const scaled = (values) => values.map((value) => (isNumber(value) ? value * (isError ? 100 : 1) : null));
-  // As on the figures: an error that is missing breaks its line; the Hessian is measured at some epochs only.
-  const look = (method) => ({ colour: shownColour(method.colour), dashes: dashes || method.dashes, quantity, join: !isError, method, hover: true });
+  const { is_error: isError, factor } = data.quantities[quantity];
+  const scaled = (values) => values.map((value) => (isNumber(value) ? value * factor : null));
+  // As on the figures: an error that is missing breaks its line, unless its judge looks at some epochs only, as the
+  // Hessian is measured at some.
+  const look = (method) => ({ colour: shownColour(method.colour), dashes: dashes || method.dashes, quantity, join: !isError || current().joined, method, hover: true });
   const single = (method, run, rest) => {
     const { epochs, x, pick } = alongAxis(run.curves[quantity], run.seconds, quantity);
     return { ...look(method), epochs, x, y: pick(scaled(run.curves[quantity])), name: `${method.label}, seed ${run.seed}`, ...rest };
@@ -58,15 +59,14 @@ const runKey = (method, run) => `${method.name}\n${run.seed}`;
 /** What is the same for every chart. */
 function specification(label, quantity, parts) {
   const style = getComputedStyle(document.documentElement);
-  const { label: yLabel, is_error: isError } = data.quantities[quantity];
+  const { axis } = data.quantities[quantity];
   return {
-    label, xLabel: chosen("x") === "seconds" ? "seconds of training" : "epoch", yLabel: isError ? `${yLabel} (%)` : yLabel,
+    label, xLabel: chosen("x") === "seconds" ? "seconds of training" : "epoch", yLabel: axis,
     log: false, height: 320, bands: [], notes: [], empty: "No method is shown.", ratio: printing.now ? 2 : 1,
     ink: { muted: style.getPropertyValue("--muted").trim(), line: style.getPropertyValue("--line").trim() },
     describe: (curve, point) => {
       const at = chosen("x") === "seconds" ? `epoch ${curve.epochs[point]} (${curve.x[point].toFixed(1)} s)` : `epoch ${curve.epochs[point]}`;
-      const ours = data.quantities[curve.quantity];
-      return `${curve.name}, ${at}: ${ours.is_error ? `${curve.y[point].toFixed(2)} %` : short(curve.y[point])}`;
+      return `${curve.name}, ${at}: ${shownValue(data.quantities[curve.quantity], curve.y[point])}`;
     },
     ...parts,
   };
@@ -79,10 +79,12 @@ function showCurves() {
   const { lines, keys } = references(anytime.curves, seconds);
   chart("anytime").draw(specification("Anytime test error", "test_error", {
     curves: [...anytime.curves, ...lines], bands: anytime.bands, log: chosen("anytime-y") === "log",
-    empty: shownMethods().length ? "No run has a test error yet." : "No method is shown.",
+    empty: !current().judged ? "These runs had no judge, so that there are no test errors."
+      : shownMethods().length ? "No run has a test error yet." : "No method is shown.",
     notes: [...keys, ...notes(anytime.curves, chosen("anytime-y") === "log", seconds, "test_error")],
   }));
-  const quantity = byId("hessian-quantity").value;
+  state.hessian = offer(byId("hessian-quantity"), quantitiesOf("hessian").map(([name, { label }]) => [name, label]), byId("hessian-quantity").value || state.hessian);
+  const quantity = state.hessian;
   const hessian = curvesOf(quantity, options);
   chart("hessian").draw(specification("Hessian of the validation loss", quantity, {
     curves: hessian.curves, bands: hessian.bands, log: chosen("hessian-y") === "log",
@@ -138,22 +140,28 @@ function chart(id) {
   return charts[id];
 }
 
+/** Make room for the charts of a section, `[name, heading]` each, where they are not there already. */
+function placeCharts(section, wanted) {
+  const panels = byId(`${section}-panels`);
+  const there = [...panels.querySelectorAll(".chart")].map((host) => host.id);
+  if (there.join() === wanted.map(([name]) => `${section}-${name}`).join()) return;
+  for (const id of there) delete charts[id];
+  panels.replaceChildren(...wanted.map(([name, heading]) => element("figure", { class: "card", "aria-labelledby": `${section}-${name}-heading` },
+    element("h3", { id: `${section}-${name}-heading` }, heading), element("div", { class: "chart", id: `${section}-${name}` }))));
+}
+
 function showTheoryChoices() {
   const runs = current().methods.flatMap((method) => method.runs.map((run) => [runKey(method, run), `${method.label}, seed ${run.seed}`]));
   state.theory = offer(byId("theory-run"), [[ALL_METHODS, "means of the methods shown"], ...runs], state.theory);
-  const panels = byId("theory-panels");
-  if (!panels.children.length) {
-    panels.append(...THEORY.map(([name, title]) => element("figure", { class: "card", "aria-labelledby": `theory-${name}-heading` },
-      element("h3", { id: `theory-${name}-heading` }, title), element("div", { class: "chart", id: `theory-${name}` }))));
-  }
   showTheory();
 }
 
 function showTheory() {
   const only = state.theory === ALL_METHODS ? null : state.theory;
   const muted = getComputedStyle(document.documentElement).getPropertyValue("--muted").trim();
-  for (const [name, title] of THEORY) {
-    const pair = name === "supernet_against_table";
+  placeCharts("theory", theoryCharts());
+  for (const [name, title] of theoryCharts()) {
+    const pair = name === PAIR;
     const quantity = pair ? "test_error" : name;
     const { curves } = curvesOf(quantity, { only, dashes: pair ? [] : null });
     const explained = pair
@@ -165,6 +173,23 @@ function showTheory() {
       curves, height: 220, log: pair, notes: [...explained, ...(pair ? notes(curves, true, false, "") : [])],
       ...(pair ? { yLabel: "error (%)" } : {}),
       empty: recorded ? (only && !curves.length && state.hidden.has(only.split("\n")[0]) ? "This method is hidden." : "No method shown has it.") : "These runs did not record it.",
+    }));
+  }
+}
+
+/** A chart for each quantity that has no other place: what probes of other packages record. */
+function showFurther() {
+  const further = quantitiesOf("further").filter(([name]) => current().methods.some((method) => method.means[name]));
+  byId("further").hidden = !further.length;
+  document.querySelector('a[href="#further"]').hidden = !further.length;
+  placeCharts("further", further.map(([name, { heading }]) => [name, heading]));
+  const options = { seeds: byId("show-seeds").checked, bands: byId("show-bands").checked };
+  for (const [name, quantity] of further) {
+    const { curves, bands } = curvesOf(name, options);
+    const positive = curves.every((curve) => curve.y.every((value) => !isNumber(value) || value > 0));
+    chart(`further-${name}`).draw(specification(quantity.heading, name, {
+      curves, bands, height: 220, log: quantity.logarithmic && positive,
+      notes: [element("span", {}, quantity.meaning)], empty: "No method shown has it.",
     }));
   }
 }

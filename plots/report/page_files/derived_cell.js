@@ -26,13 +26,11 @@ function showCell() {
   slider.setAttribute("aria-valuetext", `epoch ${epoch} of ${last}, test error ${percent("test_error")}`);
   const cell = run.cells[epoch], drawing = byId("cell-drawing");
   drawing.replaceChildren();
-  if (isNumber(cell)) drawCell(drawing, one.cells[cell], one.operations, data.drawing);
+  if (isNumber(cell)) drawCells(drawing, cellGraphs(one.cells[cell], one.cell_labels), data.drawing);
   showChanges(run, epoch);
   factList(byId("cell-facts"), [
-    ["table's test error", percent("test_error")],
-    ["table's validation error", percent("valid_error")],
-    ["supernet's validation error", percent("supernet_valid_error")],
-    ["spectral norm", isNumber(value("spectral_norm")) ? short(value("spectral_norm")) : ""],
+    ...quantitiesOf("facts").map(([name, quantity]) =>
+      [quantity.label, isNumber(value(name)) ? shownValue(quantity, quantity.factor * value(name)) : quantity.is_error && one.judged ? "n/a" : ""]),
     ["seconds of training", isNumber(run.seconds[epoch]) ? run.seconds[epoch].toFixed(1) : ""],
     ["cell", isNumber(cell) ? "" : "not recorded at this epoch"],
   ]);

@@ -10,7 +10,7 @@ const byId = (id) => document.getElementById(id);
 const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
 
 let data = JSON.parse(byId("data").textContent);
-const state = { comparison: "", hidden: new Set(), sort: { key: "mean", ascending: true }, cell: { method: "", seed: "", epoch: null }, theory: ALL_METHODS };
+const state = { comparison: "", hidden: new Set(), sort: { key: "mean", ascending: true }, cell: { method: "", seed: "", epoch: null }, theory: ALL_METHODS, hessian: "spectral_norm" };
 const printing = { now: false };
 
 const comparisonKey = (one) => [one.bench, one.space, one.table.label, one.table.sha256, one.scale].join("\n");
@@ -34,7 +34,7 @@ function show() {
   const none = !data.comparisons.length;
   byId("chooser").hidden = data.comparisons.length < 2;
   byId("nothing").hidden = !none;
-  for (const id of ["run", "summary", "curves", "cells", "theory", "statistics", "raw", "environment"]) byId(id).hidden = none;
+  for (const id of ["run", "summary", "curves", "cells", "theory", "further", "statistics", "raw", "environment"]) byId(id).hidden = none;
   fillLeftOut(byId("left-out-list"), data.left_out);
   if (none) return;
   showRun();
@@ -43,6 +43,7 @@ function show() {
   showCurves();
   showCellChoices();
   showTheoryChoices();
+  showFurther();
   fillStatistics(byId("statistics-body"), data, current());
   fillOverall(byId("overall"), data);
   fillRaw(byId("raw-table"), data, current());
@@ -52,7 +53,7 @@ function show() {
 
 function comparisonName(one) {
   const twins = data.comparisons.filter((other) => other.bench === one.bench && other.space === one.space);
-  return `${one.bench}, space ${one.space}` + (twins.length > 1 ? `, ${one.table.label} ${one.table.sha256.slice(0, 12)}, ${one.scale}` : "");
+  return one.place + (twins.length > 1 ? `, ${one.table.label} ${one.table.sha256.slice(0, 12)}, ${one.scale}` : "");
 }
 
 function showRun() {
@@ -64,8 +65,8 @@ function showRun() {
   const versions = (key) => [...new Set(data.environments.map((environment) => environment.facts[key]))].filter(Boolean).join(", ");
   refill(byId("warnings"), ...one.warnings.map((text) => element("p", { class: "warning" }, text)));
   factList(byId("facts"), [
-    ["benchmark", `${one.bench}, space ${one.space}`],
-    ["table", `${one.table.label}, kind ${one.table.kind}` + (one.table.sha256 ? `, SHA-256 ${one.table.sha256}` : ", SHA-256 not recorded")],
+    ["benchmark", one.place],
+    [one.judged ? "table" : "judge", `${one.table.label}, kind ${one.table.kind}` + (one.table.sha256 ? `, SHA-256 ${one.table.sha256}` : ", SHA-256 not recorded")],
     ["scale", one.scale || "not recorded"],
     ["methods", one.methods.map((method) => method.label).join(", ")],
     ["seeds", `${seeds.join(" or ")} for each method; ${counted(runs.length, "run")}, ${finished} finished`],
@@ -103,12 +104,13 @@ function hide(hidden, again) {
   showMethods();
   showCurves();
   showTheory();
+  showFurther();
 }
 
 function listen() {
   byId("comparison").addEventListener("change", (event) => { state.comparison = event.target.value; show(); });
   for (const id of ["x-axis", "anytime-scale", "hessian-scale", "show-seeds", "show-bands", "hessian-quantity"]) {
-    byId(id).addEventListener("change", () => { showCurves(); if (id === "x-axis") showTheory(); });
+    byId(id).addEventListener("change", () => { showCurves(); showFurther(); if (id === "x-axis") showTheory(); });
   }
   byId("show-all").addEventListener("click", () => hide([], current().methods.map((method) => method.name)));
   byId("hide-all").addEventListener("click", () => hide(current().methods.map((method) => method.name), []));

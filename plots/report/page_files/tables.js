@@ -146,7 +146,7 @@ function fillOverall(host, data) {
     const means = one.interquartile_means;
     const withMeans = Object.keys(means).length > 0;
     const table = element("table");
-    const label = one.spaces.length > 1 ? `${one.bench}, spaces ${one.spaces.join(", ")} together` : `${one.bench}, space ${one.spaces[0]}`;
+    const label = one.place;
     const order = [...one.methods.keys()];
     if (one.ranks) order.sort((a, b) => one.ranks.means[a] - one.ranks.means[b]);
     const rows = order.map((at) => [one.methods[at], at]).map(([name, at]) => [

@@ -20,14 +20,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spaces.nb101.coefficients import Mixture
+from spaces.base import Loss, Pass, Weights
+from spaces.mixture import Layout, Mixture
+from spaces.nb101.coefficients import Coefficients
 from spaces.nb101.supernet import (
     BATCHNORM_EPSILON,
     CONVOLUTIONS,
     FoldedWeights,
     Supernet,
     SupernetLayers,
-    Weights,
     convolution_backward,
     refuse_second_derivative,
 )
@@ -39,37 +40,38 @@ class DirectSupernet(Supernet):
     Passes that skip operations or drop paths, are to be differentiated twice or have partial channels are the parent's.
     """
 
-    def loss_of_mixture(self, weights: FoldedWeights, images: Tensor, labels: Tensor) -> Callable[[Mixture], Tensor]:
+    def loss_of_mixture(
+        self, weights: FoldedWeights, inputs: Tensor, targets: Tensor, loss: Loss
+    ) -> Callable[[Mixture], Tensor]:
         """As the parent's; each thread takes a part of the batch.
 
         At stored statistics images do not know of each other, and two threads that go through the network on a half
         each are faster than two that share every operation.
         """
         threads = torch.get_num_threads()
-        if threads == 1 or len(labels) < threads:
-            return super().loss_of_mixture(weights, images, labels)
+        if threads == 1 or len(targets) < threads:
+            return super().loss_of_mixture(weights, inputs, targets, loss)
         pool = _pool(threads)
-        parts = list(zip(images.chunk(threads), labels.chunk(threads), strict=True))
-        losses = list(pool.map(lambda part: super(DirectSupernet, self).loss_of_mixture(weights, *part), parts))
-        shares = [len(part) / len(labels) for _, part in parts]
+        parts = list(zip(inputs.chunk(threads), targets.chunk(threads), strict=True))
+        plain = super().loss_of_mixture
+        losses = list(pool.map(lambda part: plain(weights, part[0], part[1], loss), parts))
+        shares = [len(part) / len(targets) for _, part in parts]
 
-        def loss(mixture: Mixture) -> Tensor:
-            found: Tensor = _InParts.apply(pool, losses, shares, torch.is_grad_enabled(), *mixture.rows)
-            return found
+        def mean(mixture: Mixture) -> Tensor:
+            value: Tensor = _InParts.apply(pool, losses, shares, torch.is_grad_enabled(), mixture.layout, *mixture.rows)
+            return value
 
-        return loss
+        return mean
 
-    def _layers(
-        self, weights: Weights | FoldedWeights, training: bool, update_statistics: bool, plain: bool
-    ) -> SupernetLayers:
-        layers = SupernetLayers if plain else _DirectLayers
-        return layers(weights, self.config, training, update_statistics)
+    def _layers(self, weights: Weights | FoldedWeights, how: Pass) -> SupernetLayers:
+        layers = SupernetLayers if how.twice_differentiable else _DirectLayers
+        return layers(weights, self.config, how.training, how.update_statistics)
 
     def _cell(
         self,
         layers: SupernetLayers,
         index: int,
-        mixture: Mixture,
+        mixture: Coefficients,
         counting: Sequence[Sequence[int]],
         state: Tensor,
         path_factors: Tensor | None,
@@ -427,13 +429,14 @@ class _InParts(torch.autograd.Function):
         losses: Sequence[Callable[[Mixture], Tensor]],
         shares: Sequence[float],
         differentiable: bool,
+        layout: Layout,
         *rows: Tensor,
     ) -> Tensor:
         def found(loss: Callable[[Mixture], Tensor]) -> list[Tensor]:
             # Whether gradients are recorded is a thread's own state.
             with torch.set_grad_enabled(differentiable):
                 leaves = [row.detach().requires_grad_(differentiable) for row in rows]
-                value = loss(Mixture.from_rows(leaves))
+                value = loss(Mixture(layout, tuple(leaves)))
             return [value.detach(), *(torch.autograd.grad(value, leaves) if differentiable else ())]
 
         parts = list(pool.map(found, losses))
@@ -446,7 +449,7 @@ class _InParts(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         refuse_second_derivative()
-        return None, None, None, None, *(gradient * one for one in ctx.gradients)
+        return None, None, None, None, None, *(gradient * one for one in ctx.gradients)
 
 
 @cache

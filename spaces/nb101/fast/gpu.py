@@ -17,14 +17,14 @@ import torch.nn.functional as F
 import triton
 from torch import Tensor
 
-from spaces.nb101.coefficients import Mixture
+from spaces.base import Pass, Weights
+from spaces.nb101.coefficients import Coefficients
 from spaces.nb101.fast import kernels
 from spaces.nb101.supernet import (
     BATCHNORM_EPSILON,
     FoldedWeights,
     Supernet,
     SupernetLayers,
-    Weights,
     convolution_backward,
     refuse_second_derivative,
 )
@@ -49,17 +49,15 @@ class FusedSupernet(Supernet):
         norms = {name: _folded_norm(*convolution) for name, convolution in folded.convolutions.items()}
         return _FusedFolded(folded.convolutions, folded.classifier, norms)
 
-    def _layers(
-        self, weights: Weights | FoldedWeights, training: bool, update_statistics: bool, plain: bool
-    ) -> SupernetLayers:
-        layers = SupernetLayers if plain else _FusedLayers
-        return layers(weights, self.config, training, update_statistics)
+    def _layers(self, weights: Weights | FoldedWeights, how: Pass) -> SupernetLayers:
+        layers = SupernetLayers if how.twice_differentiable else _FusedLayers
+        return layers(weights, self.config, how.training, how.update_statistics)
 
     def _cell(
         self,
         layers: SupernetLayers,
         index: int,
-        mixture: Mixture,
+        mixture: Coefficients,
         counting: Sequence[Sequence[int]],
         state: Tensor,
         path_factors: Tensor | None,

@@ -46,7 +46,7 @@ def table_of_ten(index: Path) -> None:
             trainable_parameters=5,
             total_time=1.0,
         )
-        for cell in get_space(1).enumerate()[:10]
+        for cell in get_space(1).cells()[:10]
     ]
     write_tfrecord(index.with_suffix(".tfrecord"), map(encode_record, records))
     build_index(index.with_suffix(".tfrecord"), index, label="trial")
@@ -65,7 +65,7 @@ def test_digits_has_every_cell_of_a_space_in_its_table(space: int) -> None:
     table = get_benchmark("digits").table(space)
     assert table.info.label == "digits"
     assert not table.info.is_official
-    assert set(table.hashes()) == {cell.hash for cell in get_space(space).enumerate()}
+    assert set(table.hashes()) == {cell.hash for cell in get_space(space).cells()}
 
 
 def test_digits_says_what_to_do_for_a_space_without_a_table() -> None:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from harness.cli import run_command
 from harness.commands import check
 from harness.conformance import Subject
-from harness.errors import UserError, run_command
+from harness.errors import UserError
 
-FAULTS = "tests.harness.planted_faults"
+FAULTS = "tests.support.planted_faults"
 
 
 def test_a_sound_method_keeps_the_contract_and_the_status_is_0(capsys: pytest.CaptureFixture[str]) -> None:
@@ -16,6 +19,36 @@ def test_a_sound_method_keeps_the_contract_and_the_status_is_0(capsys: pytest.Ca
     assert "  ok      seeds are independent" in lines
     assert "  -       shift invariance is as declared: it has no alphas" in lines
     assert lines[-1].startswith("random_ws: keeps the contract (")
+
+
+def test_a_method_is_checked_in_the_space_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check.main(["enas", "--space", "toy"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "enas, in space toy, on a tiny network on the CPU"
+
+
+UNFROZEN = """
+from dataclasses import dataclass
+from optimizers.config import OptimizerConfig
+from optimizers.darts import Darts
+
+@dataclass
+class MyConfig(OptimizerConfig):
+    pass
+
+class Mine(Darts):
+    config_class = MyConfig
+"""
+
+
+def test_settings_that_are_not_frozen_are_blamed_on_the_line_that_declares_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "unfrozen_settings.py").write_text(UNFROZEN)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert run_command(lambda: check.main(["unfrozen_settings:Mine"])) == 2
+    err = capsys.readouterr().err
+    assert "cannot inherit non-frozen dataclass from a frozen one" in err
+    assert f"{tmp_path / 'unfrozen_settings.py'}:6" in err or f"{tmp_path / 'unfrozen_settings.py'}:7" in err
 
 
 def test_a_broken_promise_is_said_in_words_and_the_status_is_1(capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,7 +71,9 @@ def test_a_check_may_be_left_out_and_a_setting_given(capsys: pytest.CaptureFixtu
 
 def test_the_checks_are_listed_with_what_they_promise(capsys: pytest.CaptureFixture[str]) -> None:
     assert check.main(["--list"]) == 0
-    assert "derive_is_stable\n    Asked several times, `derive` gives the same cell.\n" in capsys.readouterr().out
+    assert (
+        "derive_is_stable\n    Asked several times, `derive` gives the same architecture.\n" in capsys.readouterr().out
+    )
 
 
 def test_all_stands_for_every_built_in_method(
@@ -61,6 +96,7 @@ BAD = [
     (["dart"], "unknown optimizer 'dart'; known: darts"),
     (["missing_module:Mine"], "missing_module:Mine: no module 'missing_module' in"),
     ([f"{FAULTS}:SIMPLEX"], "expected a subclass of optimizers.base.Optimizer, got an object of type str"),
+    (["darts", "--space", "toi"], "--space: unknown space 'toi'; did you mean toy"),
     (["darts", "--skip", "nothing"], "--skip: no check is called 'nothing'; --list prints them"),
     (["darts", "--set", "no.such=1"], "unknown setting 'no.such'"),
     (["darts", "--set", "weights.momentum"], "expected key=value"),
@@ -79,7 +115,7 @@ def test_bad_input_is_one_line_and_status_2(
 
 
 def test_what_is_wrong_with_the_class_is_for_the_checks_to_say(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["tests.harness.further_faults:HasNoConfigOfItsOwn", "--set", "network.channels=2"]
+    arguments = ["tests.support.further_faults:HasNoConfigOfItsOwn", "--set", "network.channels=2"]
     assert check.main(arguments) == 1
     assert "BROKEN  its settings can be set: config_class is" in capsys.readouterr().out
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.commands.compare import FAMILIES, main
-from harness.errors import UserError, run_command
+from harness.cli import FAMILIES, run_command
+from harness.commands.compare import main
+from harness.errors import UserError
 from plots.judgement import findings
 from plots.judgement.measures import MEASURES
 from tests.support.synthetic_runs import PAPERS_METHODS, write_runs

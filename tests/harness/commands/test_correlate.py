@@ -9,15 +9,16 @@ import torch
 import torch.nn.functional as F
 from scipy import stats
 
+from harness.cli import run_command
 from harness.commands import correlate
-from harness.errors import UserError, run_command
+from harness.errors import UserError
 from harness.records.run_folder import CORRELATION, RunFolder
 from harness.revisit import ranking
 from harness.revisit.ranking import draw_cells, measure
 from harness.revisit.search import Revisited, ValidationPass, revisit
 from harness.tables.truths import Truths
-from spaces.nb101.coefficients import discrete_mixture
-from spaces.nb101.subnetwork import Subnetwork
+from spaces.base import Pass
+from spaces.nb101.space import get_space
 from tests.harness.commands.test_landscape import copied
 from tests.support.kept_runs import Killed, kept_run, killed_at_call
 
@@ -36,8 +37,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunFolder]:
     return {name: kept_run(results, name, **changed) for name, changed in settings.items()}
 
 
+def truths_of(then: Revisited) -> Truths:
+    assert then.table is not None
+    return Truths(then.table, get_space(1))
+
+
 def drawn(then: Revisited, count: int) -> list[ranking.Drawn]:
-    return draw_cells(then, count, Truths(then.table, then.search.task.space))
+    return draw_cells(then, count, truths_of(then))
 
 
 def test_cells_are_different_and_have_the_tables_errors(runs: dict[str, RunFolder]) -> None:
@@ -45,8 +51,8 @@ def test_cells_are_different_and_have_the_tables_errors(runs: dict[str, RunFolde
     cells = drawn(then, 40)
     assert len({one.metrics.hash for one in cells}) == 40
     for one in cells:
-        cell = then.search.task.space.cell(*one.architecture)
-        assert one.metrics == then.table.query(cell)
+        assert then.table is not None
+        assert one.metrics == then.table.query(one.architecture.key)
 
 
 def test_cells_are_the_same_for_all_methods_and_epochs_of_a_seed(runs: dict[str, RunFolder], tmp_path: Path) -> None:
@@ -60,7 +66,7 @@ def test_all_cells_of_the_space_can_be_drawn_and_no_more(
     runs: dict[str, RunFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     then = revisit(runs["darts"], device="cpu")
-    truths = Truths(then.table, then.search.task.space)
+    truths = truths_of(then)
     monkeypatch.setattr(truths, "hashes", truths.hashes[:5])
     assert len(draw_cells(then, 5, truths)) == 5
     with pytest.raises(UserError, match="--cells: expected at most 5, the cells of space 1 in the table digits, got 6"):
@@ -78,17 +84,18 @@ def test_a_cell_is_measured_as_its_zeros_and_ones_at_the_shared_weights(
     search, supernet = then.search, then.search.optimizer.supernet
     folded = ValidationPass(then).weights
     for one, found in list(zip(cells, measured, strict=True))[-2:]:
-        mixture = discrete_mixture(search.task.space, *one.architecture)
+        mixture = get_space(1).mixture_of(one.architecture, torch.float32)
         stored, batch, hits = 0.0, 0.0, 0
-        for images, labels in ((b.images, b.labels) for b in search.validation_batches(2)):
+        for images, labels in ((b.inputs, b.targets) for b in search.validation_batches(2)):
             with torch.no_grad():
                 logits = supernet(folded, mixture, images)
-                own = supernet(search.optimizer.weights, mixture, images, training=True, update_statistics=False)
-            stored += float(F.cross_entropy(logits, labels, reduction="sum")) / search.validation.n
-            batch += float(F.cross_entropy(own, labels, reduction="sum")) / search.validation.n
+                how = Pass(training=True, update_statistics=False)
+                own = supernet(search.optimizer.weights, mixture, images, how)
+            stored += float(F.cross_entropy(logits, labels, reduction="sum")) / search.validation.count
+            batch += float(F.cross_entropy(own, labels, reduction="sum")) / search.validation.count
             hits += int((own.argmax(1) == labels).sum())
         assert found["stored"]["loss"] == pytest.approx(stored, rel=1e-4)
-        assert found["batch"] == {"accuracy": hits / search.validation.n, "loss": pytest.approx(batch, rel=1e-4)}
+        assert found["batch"] == {"accuracy": hits / search.validation.count, "loss": pytest.approx(batch, rel=1e-4)}
 
 
 def test_with_stored_statistics_a_cell_is_the_subnetwork_that_the_search_scores(runs: dict[str, RunFolder]) -> None:
@@ -98,11 +105,12 @@ def test_with_stored_statistics_a_cell_is_the_subnetwork_that_the_search_scores(
     optimizer = then.search.optimizer
     folded = optimizer.supernet.fold(optimizer.weights)
     for one, found in zip(cells, chunk, strict=True):
-        network, hits = Subnetwork(optimizer.supernet, one.architecture), 0
+        hits = 0
         for batch in then.search.validation_batches(2):
-            stem = optimizer.supernet.stem(folded, batch.images)
-            hits += int((network(folded, stem).argmax(1) == batch.labels).sum())
-        assert found["stored"]["accuracy"] == hits / then.search.validation.n
+            stem = optimizer.supernet.stem(folded, batch.inputs)
+            logits = optimizer.supernet.of_architecture(folded, one.architecture, stem)
+            hits += int((logits.argmax(1) == batch.targets).sum())
+        assert found["stored"]["accuracy"] == hits / then.search.validation.count
 
 
 def test_correlations_are_with_the_error_and_the_loss_over_all_and_the_best() -> None:
@@ -160,7 +168,7 @@ def test_the_command_prints_a_table_and_draws(
     losses = [cell["batch"]["loss"] for cell in content["sampled"]]
     errors = [cell["test_error"] for cell in content["sampled"]]
     assert spearman == pytest.approx(stats.spearmanr(losses, errors).statistic)
-    truths = Truths(revisit(run, device="cpu").table, revisit(run, device="cpu").search.task.space)
+    truths = truths_of(revisit(run, device="cpu"))
     assert content["top_test_error"] == pytest.approx(np.quantile(truths.test, 0.25))
     before = out
     assert correlate.main(arguments) == 0

@@ -11,12 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from harness.cli import run_command
 from harness.commands import landscape
-from harness.errors import UserError, run_command
+from harness.errors import UserError
 from harness.records.run_folder import LANDSCAPE, RunFolder
 from harness.revisit.search import revisit
 from harness.revisit.surface import Surface, check_suitable, coordinates
-from spaces.nb101.coefficients import Mixture
+from spaces.mixture import Mixture
+from spaces.nb101.space import get_space
 from tests.support.kept_runs import EPOCHS, Killed, kept_run, killed_at_call
 
 POINTS, RADIUS = 5, 1.5
@@ -43,7 +45,7 @@ def flat(tensors: Sequence[Tensor]) -> Tensor:
 
 def whole_split(then: Any) -> tuple[Tensor, Tensor]:
     batches = list(then.search.validation_batches(then.epoch))
-    return torch.cat([batch.images for batch in batches]), torch.cat([batch.labels for batch in batches])
+    return torch.cat([batch.inputs for batch in batches]), torch.cat([batch.targets for batch in batches])
 
 
 def test_the_directions_are_orthonormal_over_all_alphas_together(runs: dict[str, RunFolder]) -> None:
@@ -61,7 +63,9 @@ def test_x_is_the_plain_gradient_of_the_validation_loss_at_fixed_weights(runs: d
     weights = optimizer.evaluation_weights(then.search.last_validation_batch(2), refresh=True)
     images, labels = whole_split(then)
     alphas = [torch.tensor(alpha, requires_grad=True) for alpha in then.line["alphas"]]
-    logits = optimizer.supernet(weights, Mixture.from_rows([alpha.softmax(-1) for alpha in alphas]), images)
+    logits = optimizer.supernet(
+        weights, Mixture(get_space(1).layout, tuple(alpha.softmax(-1) for alpha in alphas)), images
+    )
     plain = flat(torch.autograd.grad(F.cross_entropy(logits, labels), alphas))
     assert surface.gradient_norm == pytest.approx(float(plain.norm()), rel=1e-4)
     torch.testing.assert_close(flat(surface.x), plain / plain.norm(), rtol=1e-4, atol=1e-5)
@@ -97,7 +101,7 @@ def test_a_point_is_what_the_supernet_gives_at_those_alphas(runs: dict[str, RunF
     assert all(torch.equal(alpha, was) for alpha, was in zip(optimizer.alphas, before, strict=True))
     weights = optimizer.evaluation_weights(then.search.last_validation_batch(2), refresh=True)
     alphas = [a + 1.25 * x - 0.5 * y for a, x, y in zip(before, surface.x, surface.y, strict=True)]
-    mixture = Mixture.from_rows([alpha.float().softmax(-1) for alpha in alphas])
+    mixture = Mixture(get_space(1).layout, tuple(alpha.float().softmax(-1) for alpha in alphas))
     images, labels = whole_split(then)
     logits = optimizer.supernet(weights, mixture, images).detach()
     assert measured.accuracy == pytest.approx(float((logits.argmax(1) == labels).float().mean()))

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 import harness.tables.open
+from harness.cli import run_command
 from harness.commands.prepare import main
 from harness.data import registry
 from harness.data.folder import data_folder
 from harness.data.registry import get_dataset
-from harness.errors import UserError, run_command
+from harness.errors import UserError
 from harness.tables.indexing import OFFICIAL_FILES
 from harness.tables.open import OFFICIAL_URL, open_table
 from harness.tables.query import Table

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli import run_command
 from harness.commands.report import main
-from harness.errors import run_command
 from tests.support.report_runs import write_trouble
 from tests.support.synthetic_runs import PAPERS_METHODS, write_runs
 

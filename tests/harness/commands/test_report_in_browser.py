@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import threading
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from harness.commands.report import main
+from harness.records.line import nasbench_graph
 from plots.drawing import cell
 from plots.judgement.findings import Question
 from plots.judgement.judging import judge
@@ -365,20 +367,22 @@ def test_a_cell_is_laid_out_as_on_the_figures(study: Path, open_page: Open) -> N
     for count in (2, 3, 5, 7, 7, 7):
         matrix = np.triu(generator.integers(0, 2, (count, count)), 1)
         matrix[0, -1] = 1
-        places = cell.layout(matrix.tolist())
-        curves = cell.edge_curves(matrix.tolist(), places)
+        graph = nasbench_graph(matrix.tolist(), ["op"] * count)
+        assert graph is not None
+        places = cell.layout(graph)
+        curves = cell.edge_curves(graph, places)
         drawn_places, drawn = page.evaluate(
-            """(matrix) => {
-              const places = cellLayout(matrix, data.drawing);
-              const edges = cellEdges(matrix, places, data.drawing);
+            """(graph) => {
+              const places = cellLayout(graph, data.drawing);
+              const edges = cellEdges(graph, places, data.drawing);
               return [places, edges.map((one) => [one.source, one.target, one.points])];
             }""",
-            matrix.tolist(),
+            dataclasses.asdict(graph),
         )
         np.testing.assert_allclose(drawn_places, places, atol=1e-12)
-        assert [(source, target) for source, target, _ in drawn] == list(curves)
-        for source, target, points in drawn:
-            np.testing.assert_allclose(points, curves[source, target], atol=1e-12)
+        assert [(source, target) for source, target, _ in drawn] == [edge[:2] for edge, _ in curves]
+        for (_, _, points), (_, curve) in zip(drawn, curves, strict=True):
+            np.testing.assert_allclose(points, curve, atol=1e-12)
 
 
 def test_theory_panels_show_the_means_or_one_run(study: Path, open_page: Open) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -7,14 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from harness.cli import run_command
 from harness.commands import choose, run
 from harness.commands.run import parse_seeds
-from harness.errors import UserError, run_command
+from harness.errors import UserError
 from harness.records.run_folder import RunFolder
+
+ROOT = Path(__file__).parents[3]
 
 TINY = [
     *("--bench", "digits", "--space", "1", "--epochs", "2", "--name", "tiny"),
@@ -163,42 +168,83 @@ def test_a_run_from_before_the_hessian_by_the_mixture_is_the_same_run_and_one_th
         run.main(command(tmp_path, "--optimizer", "darts", "--seeds", "1"))
 
 
-def test_a_half_done_seed_goes_on(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts `harness.run` as a terminal does, in a process group of its own; at the end none of it is left."""
+    processes = []
+
+    def started(*arguments: str, cwd: Path = ROOT) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "harness.run", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=cwd,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+            start_new_session=True,
+        )
+        processes.append(process)
+        return process
+
+    yield started
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def wait_for_line(process: subprocess.Popen[str], beginning: str) -> None:
+    """Read what a process prints up to a line."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(beginning):
+            return
+    raise AssertionError(f"ended with status {process.wait()} before it said {beginning!r}: {process.communicate()}")
+
+
+def test_a_half_done_seed_goes_on(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = command(tmp_path, "--optimizer", "darts", "--seeds", "1")
-    arguments[arguments.index("data.images=20")] = "data.images=100"
-    process = started(arguments)
-    wait_for(seed_folder(tmp_path, 0) / "epochs.jsonl", process)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    # So many epochs that it cannot end before the signal, however late that comes.
+    arguments[arguments.index("--epochs") + 1] = "1000"
+    process = start(*arguments)
+    wait_for_line(process, "seed 0 epoch 0/1000")
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate()
     assert process.returncode == 130, err
     assert "interrupted; every recorded epoch is kept" in err
     assert "goes on from there: python -m harness.run" in err
     assert "Traceback" not in err + out
-    recorded = (seed_folder(tmp_path, 0) / "epochs.jsonl").read_bytes()
+    epochs = seed_folder(tmp_path, 0) / "epochs.jsonl"
+    recorded = epochs.read_bytes()
     assert recorded.endswith(b"\n")
-    capsys.readouterr()
-    assert run.main(arguments) == 0
-    assert "seed 0: goes on after epoch " in capsys.readouterr().out
-    assert (seed_folder(tmp_path, 0) / "epochs.jsonl").read_bytes().startswith(recorded)
-    assert len(RunFolder(seed_folder(tmp_path, 0)).environment()["starts"]) == 2
-
-
-def started(arguments: list[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "harness.run", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-
-
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
-    while not (path.exists() and path.stat().st_size):
+    process = start(*arguments)
+    wait_for_line(process, "seed 0: goes on after epoch ")
+    while epochs.stat().st_size <= len(recorded):
         assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
         time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate()
+    assert process.returncode == 130, err
+    assert "Traceback" not in err + out
+    assert epochs.read_bytes().startswith(recorded)
+    assert [line["epoch"] for line in RunFolder(epochs.parent).epochs()] == list(range(epochs.read_text().count("\n")))
+    assert len(RunFolder(epochs.parent).environment()["starts"]) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_training_is_no_traceback(
+    number: int, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "slow_module.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(600)\n")
+    arguments = command(tmp_path / "results", "--optimizer", "slow_module:Method", "--seeds", "1")
+    process = start(*arguments, cwd=tmp_path)
+    wait_for_line(process, "importing")
+    os.killpg(process.pid, number)
+    out, err = process.communicate()
+    assert (process.returncode, out, err) == (130, "", "interrupted\n")
+    assert not (tmp_path / "results").exists()
 
 
 def test_dry_run_writes_nothing_and_says_what_would_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -261,7 +307,7 @@ def test_the_authors_grid_is_a_preset(tmp_path: Path, capsys: pytest.CaptureFixt
         assert [one[section][name] for one in configurations] == [float(value) for value in values]
 
 
-PUBLISHED = Path(__file__).parents[3] / "results" / "published" / "demo"
+PUBLISHED = ROOT / "results" / "published" / "demo"
 
 
 @pytest.mark.parametrize("optimizer", ["darts", "sdarts_rs", "sdarts_adv"])
@@ -277,27 +323,48 @@ def test_published_runs_are_still_what_the_same_command_asks_for(
     assert f"would run 0 of 6 seeds of {optimizer} on digits" in out
 
 
-def test_seeds_are_a_number_or_a_list() -> None:
+def test_seeds_are_a_number_a_range_or_a_list() -> None:
     assert parse_seeds("6") == [0, 1, 2, 3, 4, 5]
+    assert parse_seeds("2-4") == [2, 3, 4]
+    assert parse_seeds("4-4") == [4]
     assert parse_seeds("3,5,7") == [3, 5, 7]
+    assert parse_seeds("0-2, 7") == [0, 1, 2, 7]
     assert parse_seeds("3,") == [3]
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "", "a", "1,a", "1.5", "3,3", "-1,2", ","])
+@pytest.mark.parametrize(
+    "text",
+    ["0", "-1", "", "a", "1,a", "1.5", "3,3", "-1,2", ",", "4-2", "1-", "1-2-3", "1-3,2", "1000000000", "0-1000000"],
+)
 def test_other_seeds_are_refused(text: str) -> None:
     with pytest.raises(UserError, match=r"--seeds: expected"):
         parse_seeds(text)
 
 
+def test_one_seed_is_asked_for_by_its_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(command(tmp_path, "--optimizer", "darts", "--seed", "4", "--dry-run")) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("seed 4: new, 2 epochs")
+    assert "would run 1 of 1 seeds" in out
+
+
 BAD = [
     (["--space", "4"], "--space"),
-    (["--optimizer", "dart"], "unknown optimizer 'dart'; known: darts"),
+    (["--space", "darts"], "--space: expected one of 1, 2, 3, got 'darts'"),
+    (["--optimizer", "dart"], "unknown optimizer 'dart'; did you mean darts"),
+    (["--optimizer", "sdart_adv"], "unknown optimizer 'sdart_adv'; did you mean sdarts_adv"),
+    (["--optimizer", "something"], "unknown optimizer 'something'; known: darts"),
     (["--set", "weights.foo=1"], "unknown setting 'weights.foo'"),
     (["--set", "weights.momentum"], "expected key=value"),
     (["--set", "weights.momentum=.5", "--set", "weights.momentum=.6"], "given twice"),
     (["--seeds", "0"], "--seeds"),
     (["--bench", "nothing"], "unknown benchmark 'nothing'"),
+    (["--seed", "2"], "--seed and --seeds are both given"),
+    (["--seed", "-1"], "--seed"),
     (["--epochs", "0"], "--epochs"),
+    (["--epochs", "1000000000"], "--epochs: expected a whole number from 1 to 100,000"),
+    (["--threads", "1000000"], "--threads: expected a whole number from 1 to 1,024"),
+    (["--json"], "--json goes with --optimizer list"),
     (["--name", "a/b"], "--name: expected letters"),
     (["--device", "tpu"], "--device"),
     (["--set", "data.images=100000"], "data.images: expected 1 to 600"),
@@ -372,11 +439,27 @@ def test_a_damaged_checkpoint_stops_its_seed_only(finished: Path, capsys: pytest
     assert (folder / "epochs.jsonl").read_text() == "".join(lines[:2])
 
 
-def test_lists_print_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lists_print_a_method_a_line_and_once_how_it_is_called_with_a_perturbation(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert run.main(["--optimizer", "list"]) == 0
     assert run.main(["--bench", "list"]) == 0
     out = capsys.readouterr().out
-    methods = ("darts", "sdarts_rs", "sdarts_adv", "darts_2nd_gauss", "gdas_rs", "nasp_adv", "pc_darts_rs")
-    regularised = ("hessian_reg", "darts_es", "r_darts_l2", "r_darts_dp")
-    for name in (*methods, *regularised, "nb101", "digits"):
+    for name in ("darts", "darts_2nd", "hessian_reg", "r_darts_dp", "gdas", "enas", "NAME_rs", "nb101", "digits"):
         assert f"\n{name} " in f"\n{out}"
+    for composed in ("sdarts_rs", "gdas_rs", "nasp_adv", "darts_2nd_gauss"):
+        assert f"\n{composed} " not in out
+    assert "Those of darts are called sdarts_rs, sdarts_adv, sdarts_gauss." in out
+
+
+def test_lists_are_for_programs_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["--optimizer", "list", "--bench", "list", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert {bench["name"] for bench in content["benches"]} == {"nb101", "digits"}
+    methods = {method["name"]: method for method in content["optimizers"]}
+    assert {"darts", "sdarts_rs", "sdarts_adv", "darts_2nd_gauss", "gdas_rs", "nasp_adv", "pc_darts_rs"} <= set(methods)
+    assert methods["sdarts_adv"]["perturbed_form_of"] == "darts"
+    assert methods["darts_2nd_gauss"]["perturbed_form_of"] == "darts_2nd"
+    assert methods["gdas"]["perturbed_form_of"] is None
+    assert methods["sdarts_adv"]["settings"]["perturbation.kind"] == "adversarial"
+    assert methods["r_darts_dp"]["grid"] == {"drop_path.probability": [0, 0.2, 0.4, 0.6]}

@@ -61,7 +61,7 @@ def test_a_method_of_an_installed_package_is_searched_with_by_name(tmp_path: Pat
 
     listed = run(here, "--optimizer", "list", path=installed)
     assert listed.returncode == 0
-    assert "\nbroad_darts_rs " in listed.stdout
+    assert "\nbroad_darts " in listed.stdout
     zero, gdas = sorted(listed.stderr.splitlines(), key=lambda line: "built-in" in line)
     assert "optimizer 'zero' of the package wide 1.2 (zero_module:X) cannot be loaded, ZeroDivisionError" in zero
     assert gdas.startswith("note: optimizer 'gdas' is the built-in one, not that of wide 1.2")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import shutil
@@ -21,13 +20,13 @@ import pytest
 import torch
 
 import harness.commands.tabulate
-from harness.commands.tabulate import main, measure
-from harness.data.datasets import load_digits
-from harness.errors import run_command
+import harness.tabulation.measuring
+from harness.cli import run_command
+from harness.commands.tabulate import main
 from harness.tables.query import CellNotInTable, Table
 from harness.tables.tfrecord import Evaluation, TFRecordReader
 from harness.tabulation.jobs import Job, WorkFolder, plan_jobs
-from harness.tabulation.training import Recipe, Splits
+from harness.tabulation.training import Recipe
 from spaces.nb101.cell import CONV1X1, CONV3X3, INPUT, OUTPUT, Cell
 from spaces.nb101.space import get_space
 
@@ -42,7 +41,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture(scope="module")
 def cells() -> list[Cell]:
-    return get_space(1).enumerate()[:30]
+    return get_space(1).cells()[:30]
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +147,7 @@ def test_records_are_those_of_the_official_format(finished: tuple[Path, Any], ce
 def test_finished_measurement_is_not_begun_again(
     finished: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(harness.commands.tabulate, "ProcessPoolExecutor")
+    monkeypatch.delattr(harness.tabulation.measuring, "ProcessPoolExecutor")
     folder, _ = finished
     assert run(*arguments(folder, "--out", str(tmp_path / "again.index"))) == 0
     assert (tmp_path / "again.tfrecord").read_bytes() == (folder / "table.tfrecord").read_bytes()
@@ -245,7 +244,7 @@ def test_measurement_that_reaches_its_limit_stops_and_keeps_what_is_measured(
         yield next(as_completed(running))
         raise TimeoutError
 
-    monkeypatch.setattr(harness.commands.tabulate, "as_completed", until_the_first)
+    monkeypatch.setattr(harness.tabulation.measuring, "as_completed", until_the_first)
     more = (*LONG, "--workers", "1", "--measure-only", "--stop-after", "0.5")
     assert run(*arguments(tmp_path, *more)) == 0
     out, err = capsys.readouterr()
@@ -301,29 +300,6 @@ def test_killed_worker_is_one_line_and_ends_the_others(tmp_path: Path, start: St
     message = (tmp_path / "stderr").read_text()
     assert message.startswith(f"error: {tmp_path / 'work'}: a worker was killed")
     assert message.count("\n") == 1
-
-
-def test_failure_of_a_job_ends_the_measurement(tmp_path: Path, cells: list[Cell]) -> None:
-    splits = Splits.of(load_digits())
-    nowhere = WorkFolder(tmp_path / "missing")
-    with pytest.raises(FileNotFoundError):
-        measure(plan_jobs(cells, 1), nowhere, Recipe(channels=2, stacks=1, epochs=1, batch_size=30), splits, 1)
-
-
-def test_progress_on_a_terminal_is_one_line_that_is_left_complete(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    progress = harness.commands.tabulate._Progress(12)
-    progress.add(3)
-    progress.add(9)
-    progress.close()
-    assert terminal.getvalue().count("\n") == 1
-    assert terminal.getvalue().endswith("\n")
-    assert "\r12/12 cell-trainings, " in terminal.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -409,7 +385,7 @@ def test_bad_arguments_are_one_line_and_status_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], bad: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delattr(harness.commands.tabulate, "ProcessPoolExecutor")
+    monkeypatch.delattr(harness.tabulation.measuring, "ProcessPoolExecutor")
     assert run(*TINY, *bad.split()) == 2
     out, err = capsys.readouterr()
     assert err.startswith("error: ")

@@ -20,9 +20,12 @@ from harness.conformance import (
     conformance_checks,
     judge,
 )
+from harness.conformance.subject import watched
 from harness.conformance.suite import method_of
 from optimizers.base import Optimizer
 from optimizers.registry import get_method, list_methods
+from spaces.base import EVALUATION, InputShape, Pass
+from spaces.registry import get_space
 from tests.support.further_faults import FAULTS
 from tests.support.planted_faults import Fault
 from tests.support.unusual_optimizers import UNUSUAL
@@ -32,6 +35,15 @@ COMPOSED = ["sdarts_adv", "gdas_rs", "pc_darts_gauss"]
 
 BUILT_IN = [
     pytest.param(check, id=f"{name}-{check}") for name in PLAIN + COMPOSED for check in conformance_checks(name)
+]
+
+NOTHING: dict[str, object] = {}
+L2: dict[str, object] = {"perturbation.norm": "l2"}
+
+#: Methods that use what the others do not: second order, partial channels, samples for each cell, each companion.
+IN_ANOTHER_SPACE: list[tuple[str, dict[str, object]]] = [
+    *[(name, NOTHING) for name in ("darts_2nd", "hessian_reg", "darts_es", "r_darts_dp", "gdas", "nasp_adv", "enas")],
+    *[(name, L2) for name in ("pc_darts_rs", "sdarts_adv", "gdas_adv")],
 ]
 
 #: The kinds that the suite was made for; `further_faults` has more.
@@ -56,9 +68,16 @@ def test_every_built_in_method_keeps_the_contract(check: BoundCheck) -> None:
     check()
 
 
+@pytest.mark.parametrize(("name", "settings"), IN_ANOTHER_SPACE)
+def test_methods_keep_the_contract_in_a_space_of_two_kinds_of_cell(name: str, settings: dict[str, object]) -> None:
+    subject = Subject(get_method(name), settings, get_space("toy"))
+    assert [verdict for verdict in judge(subject) if verdict.outcome == "broken"] == []
+
+
 @pytest.mark.parametrize("optimizer", UNUSUAL, ids=lambda optimizer: optimizer.__name__)
 def test_an_unusual_but_legal_optimizer_raises_no_alarm(optimizer: type[Optimizer]) -> None:
-    assert [verdict for verdict in verdicts(optimizer) if verdict.outcome == "broken"] == []
+    judged = judge(Subject(method_of(optimizer)), UNUSUAL[optimizer])
+    assert [verdict for verdict in judged if verdict.outcome == "broken"] == []
 
 
 @pytest.mark.parametrize("kind", TEN)
@@ -131,9 +150,32 @@ def test_global_generators_are_where_they_were_after_a_check() -> None:
 
 def test_settings_given_to_the_suite_have_the_last_word() -> None:
     (check, *_) = conformance_checks("darts", settings={"alphas.unrolled": True, "network.channels": 6})
-    optimizer = check.subject.optimizer()
-    assert optimizer.config.alphas.unrolled
-    assert optimizer.supernet.config.channels == 6
+    assert check.subject.optimizer().config.alphas.unrolled
+    assert check.subject.config().to_json()["network"]["channels"] == 6
+
+
+def test_the_checks_are_bound_to_a_space_by_its_name() -> None:
+    (check, *_) = conformance_checks("darts", space="toy")
+    assert [space.name for space in check.subject.spaces] == ["toy"]
+    with pytest.raises(ValueError, match="unknown space 'toi'; did you mean toy"):
+        conformance_checks("darts", space="toi")
+
+
+@pytest.mark.parametrize("space", ["1", "toy"])
+def test_a_watched_network_is_the_network_and_remembers_what_trains_weights(space: str) -> None:
+    subject = Subject(get_method("darts"), space=get_space(space))
+    optimizer = subject.optimizer()
+    network, config = watched(optimizer), subject.config()
+    plain = get_space(space).network(config.network, InputShape(1, 10))
+    assert network.abilities == plain.abilities
+    assert [network.cells_of(group) for group in plain.groups] == [plain.cells_of(group) for group in plain.groups]
+    weights, mixture, inputs = optimizer.weights, optimizer.relax().detach(), torch.randn(4, 1, 8, 8)
+    ways = (EVALUATION, Pass(training=True, update_statistics=False))
+    for how in ways:
+        assert torch.equal(network(weights, mixture, inputs, how), plain(weights, mixture, inputs, how))
+        network(weights.frozen(), mixture, inputs, how)
+    assert len(network.passes) == 1
+    assert all(torch.equal(*rows) for rows in zip(network.passes[0].rows, mixture.rows, strict=True))
 
 
 SUITE = """

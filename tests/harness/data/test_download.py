@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
+from harness.cli import run_command
 from harness.data.download import download, is_url
-from harness.errors import UserError, run_command
+from harness.errors import UserError
 
 CONTENT = bytes(range(256)) * 2000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

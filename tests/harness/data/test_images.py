@@ -240,6 +240,7 @@ def test_cutout_covers_the_squares_of_the_published_code() -> None:
         dx=torch.zeros(count, dtype=torch.int64),
         flip=torch.zeros(count, dtype=torch.bool),
         cutout=torch.tensor(centres, dtype=torch.float64) / 32,
+        noise=torch.zeros(1, dtype=torch.int64),
     )
     white = torch.full((count, 3, 32, 32), 255, dtype=torch.uint8)
     images, _ = Split(white, torch.zeros(count, dtype=torch.int64), CIFAR10_MEAN, CIFAR10_STD).batch(draws, 0)

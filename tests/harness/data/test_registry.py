@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from harness.benchmarks.registry import get_benchmark
+from harness.cli import run_command
 from harness.commands.run import main
 from harness.data import registry
 from harness.data.arrays import ImageArrays, LabelledImages
@@ -24,7 +25,7 @@ from harness.data.registry import (
     prepare_dataset,
     register_dataset,
 )
-from harness.errors import UserError, run_command
+from harness.errors import UserError
 from harness.records.run_folder import RunFolder, run_path
 
 STRIPES = '''

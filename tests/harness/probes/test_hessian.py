@@ -1,3 +1,5 @@
+"""The Hessian by the alphas: exact, of the published network, whatever the way it is taken."""
+
 from __future__ import annotations
 
 from typing import Literal
@@ -7,9 +9,10 @@ import torch
 import torch.nn.functional as F
 
 from harness.probes.hessian import exact_hessian, loss_hessian, spectrum
-from optimizers.base import Batch, Optimizer
+from optimizers.darts import Darts
 from optimizers.registry import list_methods
-from spaces.nb101.coefficients import Mixture
+from optimizers.steps import Batch
+from spaces.mixture import Mixture
 from tests.support.building import random_batch, small_optimizer
 from tests.support.golden_vectors import Arrays, below, golden_arrays, published_rows, published_weights, relative_error
 
@@ -34,7 +37,7 @@ def hessian_at(space: int, arrays: Arrays, way: Way, *, training: bool = True) -
     if training:
         loss = optimizer.architecture_loss(batch, update_statistics=False)
     else:
-        loss = F.cross_entropy(optimizer.supernet(weights, optimizer.relax(), batch.images), batch.labels)
+        loss = F.cross_entropy(optimizer.supernet(weights, optimizer.relax(), batch.inputs), batch.targets)
     return exact_hessian(loss, optimizer.alphas, shift_invariant=way == "independent rows")
 
 
@@ -113,6 +116,8 @@ def test_a_loss_of_a_methods_own_has_its_own_hessian() -> None:
     optimizer = small_optimizer("darts")
 
     class Doubled(type(optimizer)):  # type: ignore[misc]
+        plain_loss = False
+
         def architecture_loss(self, batch: Batch, *, update_statistics: bool = True) -> torch.Tensor:
             loss: torch.Tensor = 2 * super().architecture_loss(batch, update_statistics=update_statistics)
             return loss
@@ -123,13 +128,13 @@ def test_a_loss_of_a_methods_own_has_its_own_hessian() -> None:
 
 
 def test_a_mixture_that_is_linear_in_the_alphas_adds_nothing_of_its_own() -> None:
-    class Linear(Optimizer):
+    class Linear(Darts):
         @property
         def shift_invariant(self) -> bool:
             return False
 
         def relax(self) -> Mixture:
-            return Mixture.from_rows([2 * alpha for alpha in self.alphas])
+            return Mixture(self.supernet.space.layout, tuple(2 * alpha for alpha in self.alphas))
 
     optimizer = small_optimizer("darts")
     optimizer.__class__ = Linear

@@ -13,20 +13,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness.benchmarks.registry import get_benchmark
-from harness.data.images import halve
-from harness.probes import projection as theory
-from harness.records.run_folder import Line, RunFolder
-from harness.search.loop import Search, Task
-from harness.search.settings import resolve
-from optimizers.registry import get_method
-from spaces.nb101.coefficients import Mixture
-from spaces.nb101.space import get_space
-from tests.harness.search.test_loop import STOPPING, small_search, without_seconds
+from harness.probes.base import State
+from harness.probes.projection import ProjectionProbe, mean_entropy, squared_distance
+from harness.records.run_folder import Line
+from harness.search.loop import Search
+from harness.search.settings import HessianConfig, SearchConfig
+from optimizers.base import Optimizer
+from optimizers.darts import Darts
+from optimizers.steps import Batch
+from spaces.mixture import Mixture, Row
+from spaces.nb101.architecture import CellChoice
+from spaces.nb101.config import SupernetConfig
+from spaces.nb101.space import SearchSpace, get_space
 from tests.support.building import random_batch, small_optimizer
 from tests.support.golden_vectors import below, golden_arrays, published_mixture, published_weights, relative_error
+from tests.support.kept_runs import without_seconds
+from tests.support.mixtures import mixture_of
 from tests.support.plain_supernet import plain_logits
-from tests.support.unusual_optimizers import OnTheSimplex
+from tests.support.small_searches import STOPPING, search_on_digits, small_search
+
+NETWORK = SupernetConfig(channels=2, cells=3)
 
 MEASURED = ("projection_loss", "projection_accuracy", "mixture_distance", "mixture_spectral_norm", "entropy")
 
@@ -48,17 +54,10 @@ def test_the_plain_network_is_the_published_one() -> None:
         assert relative_error(logits, arrays[f"f64/{name}"]) < 1e-9
 
 
-def searched(path: Path, space: int, optimizer: str, **settings: Any) -> Search:
+def searched(path: Path, space: int, optimizer: str) -> Search:
     """A finished search of two epochs in float64, its validation images as they are."""
-    bench, method = get_benchmark("digits"), get_method(optimizer)
     small = {"network.channels": "2", "data.images": "24", "data.batch_size": "10", "validation.augment": "false"}
-    config, _ = resolve(method, bench.settings, {**small, **settings}, 2)
-    arrays = bench.images()
-    training, validation = halve(arrays, "cpu", torch.float64, limit=24)
-    folder = RunFolder(path)
-    folder.create({"epochs": 2, "seed": 0}, {})
-    task = Task("digits", get_space(space), method, config, 0, "tiny")
-    search = Search(task, folder, training, validation, bench.table(space), arrays.classes)
+    search = search_on_digits(path, optimizer, small, space=space, epochs=2, dtype=torch.float64)
     search.run()
     return search
 
@@ -68,7 +67,8 @@ def test_a_recorded_line_equals_a_plain_recomputation(tmp_path: Path, space: int
     search = searched(tmp_path, space, optimizer)
     line = search.folder.epochs()[-1]
     plain = Plain(search)
-    images, labels = search.validation.batch(search._draws("validation", 1), 2)
+    last = search.last_validation_batch(2)
+    images, labels = last.inputs, last.targets
     present, projected = plain.present_rows(line["alphas"], optimizer), plain.projected_rows(line["alphas"])
 
     # The Hessians, of the last batch in training mode, by torch's own double differentiation of the plain network.
@@ -84,7 +84,8 @@ def test_a_recorded_line_equals_a_plain_recomputation(tmp_path: Path, space: int
         assert line["trace"] == pytest.approx(float(by_alphas.trace()), rel=1e-8)
         assert line["spectral_norm"] == pytest.approx(float(torch.linalg.matrix_norm(by_alphas, 2)), rel=1e-8)
 
-    everything, truth = next(search.validation.plain_batches(24))
+    whole = next(search.validation.plain_batches(24))
+    everything, truth = whole.inputs, whole.targets
     for name, rows in (("supernet_valid", present), ("projection", projected)):
         logits = plain.evaluated(rows, images, everything)
         assert line[f"{name}_loss"] == pytest.approx(float(F.cross_entropy(logits, truth)), rel=1e-8)
@@ -101,7 +102,9 @@ class Plain:
     """The plain network at the weights that a search ended with."""
 
     def __init__(self, search: Search) -> None:
-        self.space = search.task.space
+        space = search.optimizer.supernet.space
+        assert isinstance(space, SearchSpace)
+        self.space = space
         self.parameters = {name: tensor.detach() for name, tensor in search.optimizer.weights.parameters.items()}
         self.buffers = search.optimizer.weights.buffers
 
@@ -151,7 +154,7 @@ class Plain:
 def test_measuring_the_projection_changes_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with_it, without = (small_search(tmp_path / name, "sdarts_adv") for name in ("with", "without"))
     with_it.run()
-    monkeypatch.setattr(theory, "measure", lambda *arguments: {})
+    monkeypatch.setattr(ProjectionProbe, "measure", lambda *arguments: {})
     without.run()
     lines = without_seconds(with_it.folder.epochs())
     assert all(line.keys() >= set(MEASURED) for line in lines)
@@ -198,7 +201,7 @@ def test_a_run_from_before_the_fields_goes_on_and_has_them_from_then_on(
     whole, older = small_search(tmp_path / "whole", "darts"), small_search(tmp_path / "older", "darts")
     whole.run()
     with monkeypatch.context() as patch:
-        patch.setattr(theory, "measure", lambda *arguments: {})
+        patch.setattr(ProjectionProbe, "measure", lambda *arguments: {})
         older.run(stopped=lambda: len(older.folder.epochs()) == 3)
     small_search(tmp_path / "older", "darts").run()
     lines, expected = (without_seconds(search.folder.epochs()) for search in (older, whole))
@@ -216,34 +219,63 @@ def test_methods_that_sample_have_what_can_be_said_of_them(tmp_path: Path, optim
     if has:
         # Of the probabilities: a sample's operations are 0 or 1.
         probabilities = [torch.tensor(alpha).double().softmax(-1) for alpha in line["alphas"]]
-        assert line["entropy"] == pytest.approx(theory.mean_entropy(Mixture.from_rows(probabilities)), rel=1e-6)
+        assert line["entropy"] == pytest.approx(mean_entropy(mixture_of(get_space(1), probabilities)), rel=1e-6)
 
 
-def test_a_method_with_a_cell_of_its_own_making_is_not_measured() -> None:
-    optimizer = small_optimizer("darts")
-    other = OnTheSimplex(optimizer.supernet, optimizer.config, epochs=2, steps=2, randomness=optimizer.randomness)
-    assert set(theory.measure(other, lambda mixture: (0.5, 1.0), None).values()) == {None}
-    assert theory.measure(optimizer, lambda mixture: (0.5, 1.0), None)["projection_loss"] == 1.0
+def state_of(optimizer: Optimizer, batch: Batch) -> State:
+    """The state of a method after an epoch, with one batch for everything that is measured."""
+    config = SearchConfig(optimizer.config, NETWORK, hessian=HessianConfig(mixture=True))
+    return State(optimizer, config, 1, batch, lambda size: iter([batch]), len(batch.targets), 100, hessian_due=True)
+
+
+def test_a_method_with_an_evaluation_of_its_own_is_not_measured() -> None:
+    class Evaluated(Darts):
+        projects = False
+
+        def evaluation_weights(self, batch: Batch, refresh: bool) -> Any:
+            return super().evaluation_weights(batch, refresh)
+
+    optimizer, batch = small_optimizer("darts"), random_batch(0)
+    assert None not in ProjectionProbe().measure(state_of(optimizer, batch)).values()
+    optimizer.__class__ = Evaluated
+    assert ProjectionProbe().measure(state_of(optimizer, batch)) == dict.fromkeys(MEASURED)
+
+
+def test_a_method_with_a_derivation_of_its_own_is_measured_at_what_it_derives() -> None:
+    class LeastLikely(Darts):
+        def derive(self) -> CellChoice:
+            return get_space(1).derive([-alpha.detach().numpy() for alpha in self.alphas])
+
+    optimizer, batch = small_optimizer("darts", alphas__initial_scale=1.0), random_batch(0)
+    likely = ProjectionProbe().measure(state_of(optimizer, batch))
+    present, theirs = optimizer.relax().detach(), LeastLikely.derive(optimizer)
+    optimizer.__class__ = LeastLikely
+    measured = ProjectionProbe().measure(state_of(optimizer, batch))
+    distance = squared_distance(present, get_space(1).mixture_of(theirs, torch.float64))
+    assert measured["mixture_distance"] == distance != likely["mixture_distance"]
+    assert measured["entropy"] == likely["entropy"]
 
 
 def test_what_is_not_finite_is_none() -> None:
-    optimizer = small_optimizer("darts")
+    optimizer, batch = small_optimizer("darts"), random_batch(0)
     with torch.no_grad():
         next(iter(optimizer.weights.parameters.values())).fill_(math.nan)
-    found = theory.measure(optimizer, lambda mixture: (0.1, math.nan), random_batch(0))
-    assert (found["projection_loss"], found["mixture_spectral_norm"]) == (None, None)
-    assert found["projection_accuracy"] == 0.1
+    measured = ProjectionProbe().measure(state_of(optimizer, batch))
+    assert (measured["projection_loss"], measured["mixture_spectral_norm"]) == (None, None)
+    # Of outputs that are no numbers, the first counts as the largest.
+    assert measured["projection_accuracy"] == pytest.approx(float((batch.targets == 0).double().mean()))
+    assert None not in (measured["mixture_distance"], measured["entropy"])
 
 
 def test_entropy_runs_from_zero_to_one_and_the_distance_of_cells_is_their_mean() -> None:
-    shapes = ((4, 3), (5,), (3,))
-    uniform = Mixture.from_rows([torch.full(shape, 1 / shape[-1]) for shape in shapes])
+    layout = (Row("operations", "operation", (4, 3)), Row("output", "output", (5,)), Row("inputs3", "parents", (3,)))
+    uniform = Mixture(layout, tuple(torch.full(row.shape, 1 / row.shape[-1]) for row in layout))
     picked = uniform.map(lambda row: F.one_hot(torch.zeros(row.shape[:-1], dtype=torch.int64), row.shape[-1]).float())
-    assert theory.mean_entropy(uniform) == pytest.approx(1)
-    assert theory.mean_entropy(picked) == 0
+    assert mean_entropy(uniform) == pytest.approx(1)
+    assert mean_entropy(picked) == 0
     expected = 4 * (4 / 9 + 2 / 9) + (16 / 25 + 4 / 25) + (4 / 9 + 2 / 9)
-    assert theory.squared_distance(uniform, picked) == pytest.approx(expected)
+    assert squared_distance(uniform, picked) == pytest.approx(expected)
     of_two_cells = uniform.map(lambda row: torch.stack([row, row]))
-    assert theory.squared_distance(of_two_cells, picked) == pytest.approx(expected)
+    assert squared_distance(of_two_cells, picked) == pytest.approx(expected)
     gates = uniform.map(lambda row: 7 * row)
-    assert theory.mean_entropy(gates) == pytest.approx(1)
+    assert mean_entropy(gates) == pytest.approx(1)

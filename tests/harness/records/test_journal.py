@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UserError
-from harness.records.journal import is_there, journal
+from harness.records.journal import ResultError, is_there, journal
 
 CONDITIONS = {"points": 3, "method": "darts"}
 
@@ -54,7 +53,7 @@ def test_a_second_process_at_the_same_result_is_refused(tmp_path: Path) -> None:
     result = tmp_path / "epoch2.json"
     with (
         journal(result, CONDITIONS),
-        pytest.raises(UserError, match="another process is computing this"),
+        pytest.raises(ResultError, match="another process is computing this"),
         journal(result, CONDITIONS),
     ):
         pass
@@ -65,8 +64,8 @@ def test_a_result_is_there_or_not_or_of_other_conditions(tmp_path: Path) -> None
     assert not is_there(result, CONDITIONS)
     result.write_text(json.dumps({**CONDITIONS, "more": 1}))
     assert is_there(result, CONDITIONS)
-    with pytest.raises(UserError, match="was computed with points = 3, asked for is 5; move it away"):
+    with pytest.raises(ResultError, match="was computed with points = 3, asked for is 5; move it away"):
         is_there(result, {**CONDITIONS, "points": 5})
     result.write_text("[")
-    with pytest.raises(UserError, match="expected a result as JSON"):
+    with pytest.raises(ResultError, match="expected a result as JSON"):
         is_there(result, CONDITIONS)

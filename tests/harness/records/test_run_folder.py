@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.records.run_folder import RunFolder, RunFolderError, find_folders, find_runs, run_path, write_atomically
+from harness.records.files import write_atomically
+from harness.records.run_folder import RunFolder, RunFolderError, find_folders, find_runs, run_path
 
 
 def new_run(path: Path, lines: int = 0, **config: object) -> RunFolder:
@@ -174,7 +175,7 @@ def test_a_line_that_may_not_be_on_disk_is_taken_back(
 def test_the_file_size_limit_of_the_system_leaves_no_part_of_the_line(tmp_path: Path) -> None:
     run = new_run(tmp_path, lines=1)
     code = (
-        "import resource, sys; from pathlib import Path; from harness.run_folder import RunFolder\n"
+        "import resource, sys; from pathlib import Path; from harness.records.run_folder import RunFolder\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))\n"
         "try: RunFolder(Path(sys.argv[1])).append({'epoch': 1, 'cell': 'x' * 100})\n"
         "except OSError as error: print(error.errno)"
@@ -194,7 +195,7 @@ def test_a_folder_is_held_by_one_writer(tmp_path: Path) -> None:
 
 def test_another_process_is_kept_out_too(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from harness.run_folder import RunFolder, RunFolderError\n"
+        "import sys; from pathlib import Path; from harness.records.run_folder import RunFolder, RunFolderError\n"
         "try:\n with RunFolder(Path(sys.argv[1])).locked(): print('in')\n"
         "except RunFolderError: print('out')"
     )
@@ -310,9 +311,15 @@ def test_an_atomic_write_that_fails_keeps_the_old_content_and_no_rest(
 
 def test_reading_runs_loads_no_other_module_of_ours() -> None:
     code = (
-        "import sys, json, harness.run_folder\n"
+        "import sys, json, harness.records.run_folder\n"
         "ours = {'torch', 'numpy', 'optimizers', 'spaces', 'plots'}\n"
         "print(json.dumps(sorted(name for name in sys.modules if name.partition('.')[0] in ours | {'harness'})))"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert json.loads(answer.stdout) == ["harness", "harness.run_folder"]
+    assert json.loads(answer.stdout) == [
+        "harness",
+        "harness.records",
+        "harness.records.files",
+        "harness.records.lock",
+        "harness.records.run_folder",
+    ]

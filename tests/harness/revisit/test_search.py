@@ -1,3 +1,5 @@
+"""A recorded search as it was after an epoch, from a checkpoint, and its supernet at other mixtures."""
+
 from __future__ import annotations
 
 import json
@@ -9,11 +11,12 @@ import torch
 import torch.nn.functional as F
 
 from harness.errors import UserError
-from harness.records.run_folder import RunFolder, RunFolderError, write_atomically
+from harness.records.files import write_atomically
+from harness.records.run_folder import RunFolder, RunFolderError
 from harness.revisit.search import ValidationPass, checkpoints, revisit
-from harness.search import loop as search_module
-from spaces.nb101.coefficients import Mixture
+from harness.search import checkpoint, loop
 from tests.support.kept_runs import EPOCHS, Killed, kept_run, kept_search, without_seconds
+from tests.support.mixtures import SILENT
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +76,8 @@ def test_killed_around_a_kept_checkpoint_the_resumed_search_has_it(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(search_module, "write_atomically", write)
+        for module in (checkpoint, loop):
+            patch.setattr(module, "write_atomically", write)
         patch.setattr(RunFolder, "append", append)
         with pytest.raises(Killed):
             search.run()
@@ -125,9 +129,9 @@ def test_a_method_that_samples_is_as_it_was_too(tmp_path: Path) -> None:
         weights = optimizer.evaluation_weights(search.last_validation_batch(epoch), refresh=True)
         loss = 0.0
         for index, batch in enumerate(search.validation_batches(epoch)):
-            logits = optimizer.evaluate(weights, index, batch.images).detach()
-            loss += float(F.cross_entropy(logits, batch.labels, reduction="sum"))
-        assert loss / search.validation.n == pytest.approx(then.line["supernet_valid_loss"], rel=1e-6)
+            logits = optimizer.evaluate(weights, index, batch.inputs).detach()
+            loss += float(F.cross_entropy(logits, batch.targets, reduction="sum"))
+        assert loss / search.validation.count == pytest.approx(then.line["supernet_valid_loss"], rel=1e-6)
 
 
 def test_with_batch_statistics_each_batch_is_normalised_by_its_own(darts: RunFolder) -> None:
@@ -137,11 +141,9 @@ def test_with_batch_statistics_each_batch_is_normalised_by_its_own(darts: RunFol
     [measured] = ValidationPass(then, "batch").measure([mixture])
     hits = 0
     for batch in then.search.validation_batches(2):
-        logits = then.search.optimizer.supernet(
-            then.search.optimizer.weights, mixture, batch.images, training=True, update_statistics=False
-        )
-        hits += int((logits.argmax(dim=1) == batch.labels).sum())
-    assert measured.accuracy == hits / then.search.validation.n
+        logits = then.search.optimizer.supernet(then.search.optimizer.weights, mixture, batch.inputs, SILENT)
+        hits += int((logits.argmax(dim=1) == batch.targets).sum())
+    assert measured.accuracy == hits / then.search.validation.count
     for name, tensor in then.search.optimizer.weights.buffers.items():
         assert torch.equal(tensor, before[name])
 
@@ -149,7 +151,7 @@ def test_with_batch_statistics_each_batch_is_normalised_by_its_own(darts: RunFol
 def test_mixtures_measured_together_are_as_each_alone(darts: RunFolder) -> None:
     then = revisit(darts, device="cpu")
     validation, mixture = ValidationPass(then), then.search.optimizer.mixture("evaluation").detach()
-    other = Mixture.from_rows([row.flip(-1) for row in mixture.rows])
+    other = mixture.map(lambda row: row.flip(-1))
     assert validation.measure([mixture, other]) == validation.measure([mixture]) + validation.measure([other])
 
 
@@ -193,10 +195,11 @@ def test_a_run_that_cannot_be_rebuilt_is_refused(
 
 def test_a_benchmark_from_a_file_is_given_again(darts: RunFolder, tmp_path: Path) -> None:
     table = revisit(darts, device="cpu").table
+    assert table is not None
     file = tmp_path / "elsewhere.toml"
     file.write_text(f'name = "elsewhere"\n[images]\nsource = "digits"\n[table]\npath = "{table.path}"\n')
     then = revisit(edited(darts, tmp_path, bench="elsewhere"), bench=str(file), device="cpu")
-    assert (then.search.task.bench, then.line) == ("elsewhere", darts.epochs()[-1])
+    assert (then.search.assignment.bench, then.line) == ("elsewhere", darts.epochs()[-1])
 
 
 def test_a_record_that_lacks_a_part_is_refused(darts: RunFolder, tmp_path: Path) -> None:

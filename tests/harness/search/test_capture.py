@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.data.images import Augmentation, EpochDraws, Split, draw_epoch
+from harness.data.images import Augmentation, EpochDraws, Split
 from harness.search.steps import PlainSteps, RecordedSteps, Totals
+from harness.tasks.classification import ImageExamples
 from optimizers.base import Optimizer
 from optimizers.randomness import Randomness
 from tests.support.building import small_optimizer
@@ -34,37 +35,39 @@ def test_recorded_steps_stop_when_told() -> None:
     optimizer = begun("darts", "cpu")
     training, validation = splits("cpu")
     steps = RecordedSteps(optimizer, training, validation)
-    assert steps.epoch(draws("training", 0, "cpu"), draws("validation", 0, "cpu"), lambda: True) is None
+    assert steps.epoch(draws(training, "training", 0), draws(validation, "validation", 0), lambda: True) is None
 
 
 def trained(name: str, device: str, kind: type[PlainSteps] | type[RecordedSteps]) -> list[Tensor]:
     optimizer = begun(name, device)
-    steps = kind(optimizer, *splits(device))
+    training, validation = splits(device)
+    steps = kind(optimizer, training, validation)
     totals: Totals | None = None
     for epoch in range(3):
         optimizer.begin_epoch(epoch)
-        totals = steps.epoch(draws("training", epoch, device), draws("validation", epoch, device), lambda: False)
+        totals = steps.epoch(draws(training, "training", epoch), draws(validation, "validation", epoch), lambda: False)
     assert totals is not None
     state = [*optimizer.weights.parameters.values(), *optimizer.alphas, *optimizer.weights.buffers.values()]
-    return [tensor.detach() for tensor in (totals.loss, totals.correct.double(), *state)]
+    return [tensor.detach() for tensor in (totals.loss, totals.score, *state)]
 
 
 def begun(name: str, device: str) -> Optimizer:
-    optimizer = small_optimizer(name, channels=4, steps=3, image_channels=3, device=device)
+    optimizer: Optimizer = small_optimizer(name, channels=4, steps=3, image_channels=3, device=device)
     optimizer.begin_epoch(0)
     return optimizer
 
 
-def splits(device: str) -> tuple[Split, Split]:
+def splits(device: str) -> tuple[ImageExamples, ImageExamples]:
     generator = torch.Generator().manual_seed(5)
 
-    def split() -> Split:
+    def split() -> ImageExamples:
         images = torch.randint(0, 256, (20, 3, 8, 8), generator=generator, dtype=torch.uint8)
         labels = torch.randint(0, 10, (20,), generator=generator)
-        return Split(images.to(device), labels.to(device), [0.5] * 3, [0.25] * 3, torch.float64)
+        images, labels = images.to(device), labels.to(device)
+        return ImageExamples(Split(images, labels, [0.5] * 3, [0.25] * 3, torch.float64), Augmentation(2, True), 8)
 
     return split(), split()
 
 
-def draws(purpose: str, epoch: int, device: str) -> EpochDraws:
-    return draw_epoch(20, 8, Randomness(0).generator(purpose, epoch), Augmentation(2, True)).to(device)
+def draws(split: ImageExamples, purpose: str, epoch: int) -> EpochDraws:
+    return split.draw(Randomness(0).generator(purpose, epoch))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -10,16 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-import harness.search.loop
-from harness.benchmarks.registry import get_benchmark
-from harness.data.images import Split, halve
 from harness.probes.hessian import exact_hessian
-from harness.records.run_folder import Line, RunFolder
-from harness.search.loop import Search, Task
-from harness.search.settings import resolve
-from optimizers.base import Batch, Optimizer
-from optimizers.registry import get_method
-from spaces.nb101.space import get_space
+from harness.records.run_folder import Line
+from optimizers.base import Optimizer
+from optimizers.steps import Batch
+from tests.support.small_searches import search_on_digits
 
 EPOCHS = 3
 
@@ -33,7 +27,7 @@ METHODS += ["hessian_reg", "darts_es", "r_darts_l2", "r_darts_dp", "nasp_adv"]
 def test_three_epochs_on_digits_are_the_plain_ones(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In float64, the whole benchmark: cells, errors, losses, alphas and eigenvalues of every epoch, to 1e-9."""
     fast = searched(name, tmp_path / "fast", fast=True)
-    monkeypatch.setattr(harness.search, "loss_hessian", row_by_row)
+    monkeypatch.setattr("harness.probes.hessian.loss_hessian", row_by_row)
     plain = searched(name, tmp_path / "plain", fast=False)
     assert_same(fast, plain, 1e-9)
 
@@ -69,22 +63,12 @@ def row_by_row(optimizer: Optimizer, batch: Batch) -> torch.Tensor:
 
 
 def searched(name: str, path: Path, *, fast: bool, device: str = "cpu") -> list[Line]:
-    bench, method = get_benchmark("digits"), get_method(name)
     ways = {key: str(fast).lower() for key in ("compute.fuse", "compute.capture")}
-    config, _ = resolve(method, bench.settings, ways, EPOCHS)
-    config = dataclasses.replace(config, epochs=EPOCHS)
-    arrays = bench.images()
-    training, validation = (in_float64(split) for split in halve(arrays, device, limit=config.data.images or None))
-    folder = RunFolder(path)
-    folder.create({"epochs": EPOCHS, "seed": 0}, {})
-    task = Task("digits", get_space(1), method, config, 0, "digits in float64")
-    Search(task, folder, training, validation, bench.table(1), arrays.classes).run()
-    return folder.epochs()
-
-
-def in_float64(split: Split) -> Split:
-    mean, std = (statistic.flatten().tolist() for statistic in (split._mean, split._std))
-    return Split(split.images, split.labels, mean, std, torch.float64)
+    search = search_on_digits(
+        path, name, ways, epochs=EPOCHS, scale="digits in float64", device=device, dtype=torch.float64
+    )
+    search.run()
+    return search.folder.epochs()
 
 
 def assert_close(ours: Any, theirs: Any, tolerance: float, what: str) -> None:

@@ -1,6 +1,7 @@
+"""The epoch loop: what it records, that it resumes to the bit, and what it refuses."""
+
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import math
@@ -17,40 +18,20 @@ import pytest
 import torch
 
 from harness.benchmarks.registry import get_benchmark
-from harness.data.images import halve
 from harness.errors import UserError
-from harness.records.run_folder import Line, RunFolder, write_atomically
-from harness.search.loop import Search, Task, supernet_class
-from harness.search.settings import resolve
-from optimizers.registry import get_method
+from harness.records.files import write_atomically
+from harness.records.run_folder import Line, RunFolder
+from harness.search.setup import network_for
+from harness.tables.query import CellMetrics, CellNotInTable
+from spaces.base import InputShape
 from spaces.nb101.cell import Cell
+from spaces.nb101.config import SupernetConfig
+from spaces.nb101.fast.cpu import DirectSupernet
 from spaces.nb101.space import get_space
 from spaces.nb101.supernet import Supernet
-
-SMALL = {
-    "network.channels": "2",
-    "data.images": "24",
-    "data.batch_size": "10",
-    "hessian.every": "2",
-}
-EPOCHS = 4
-
-
-def small_search(path: Path, optimizer: str = "sdarts_adv", seed: int = 0, **settings: Any) -> Search:
-    bench, method = get_benchmark("digits"), get_method(optimizer)
-    overrides = {**SMALL, **{key.replace("__", "."): str(value) for key, value in settings.items()}}
-    config, _ = resolve(method, bench.settings, overrides, EPOCHS)
-    config = dataclasses.replace(config, epochs=EPOCHS)
-    arrays = bench.images()
-    training, validation = halve(arrays, "cpu", limit=config.data.images)
-    folder = RunFolder(path)
-    folder.create({"epochs": EPOCHS, "seed": seed}, {})
-    task = Task("digits", get_space(1), method, config, seed, "tiny")
-    return Search(task, folder, training, validation, bench.table(1), arrays.classes)
-
-
-def without_seconds(lines: list[Line]) -> list[Line]:
-    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+from tests.support.judging import TableOf
+from tests.support.kept_runs import without_seconds
+from tests.support.small_searches import EPOCHS, STOPPING, small_search
 
 
 @pytest.fixture(scope="module")
@@ -112,19 +93,18 @@ def test_recorded_errors_are_the_tables_for_the_derived_cell(uninterrupted: list
 
 
 def test_a_cell_outside_a_partial_table_has_no_error_rather_than_a_wrong_one(tmp_path: Path) -> None:
-    from harness.tables.query import CellNotInTable
-
     search = small_search(tmp_path, "darts")
 
     class Empty:
-        info = search.table.info
+        info = get_benchmark("digits").table(1).info
 
-        def query(self, cell: Cell) -> None:
+        def query(self, cell: Cell) -> CellMetrics:
             raise CellNotInTable("no such cell")
 
-    search.table = Empty()  # type: ignore[assignment]
+    search.judge = TableOf(Empty())
     search.run()
-    assert {line["test_error"] for line in search.folder.epochs()} == {None}
+    for name, expected in (("test_error", None), ("valid_error", None), ("repeats", 0)):
+        assert {line[name] for line in search.folder.epochs()} == {expected}
 
 
 def test_the_same_seed_repeats_to_the_bit_and_another_differs(tmp_path: Path, uninterrupted: list[Line]) -> None:
@@ -161,16 +141,6 @@ def test_a_method_without_alphas_is_recorded_without_a_hessian_and_resumes_exact
     assert without_seconds(interrupted.folder.epochs()) == without_seconds(lines)
 
 
-#: At such a ratio the first eigenvalues that count, of epochs 1 and 3, stop the search.
-STOPPING: dict[str, Any] = {
-    "early_stopping__window": 1,
-    "early_stopping__look_back": 2,
-    "early_stopping__start_epoch": 1,
-    "early_stopping__ratio": 0.01,
-    "hessian__every": 0,
-}
-
-
 def test_after_an_early_stop_every_line_is_of_the_earlier_cell_and_nothing_trains(tmp_path: Path) -> None:
     stopping = small_search(tmp_path / "es", "darts_es", **STOPPING)
     plain = small_search(tmp_path / "darts", "darts", hessian__every=1, hessian__mixture=False)
@@ -189,7 +159,7 @@ def test_after_an_early_stop_every_line_is_of_the_earlier_cell_and_nothing_train
         assert lines[3][key] == without[3][key] != lines[1][key]
     assert lines[4]["lambda_max"] == lines[1]["lambda_max"]
     assert (lines[4]["train_loss"], lines[4]["train_accuracy"], lines[4]["seconds"]) == (None, None, {})
-    assert stopping.optimizer.derive().hash == lines[1]["cell"]
+    assert stopping.optimizer.derive().key == lines[1]["cell"]
     # The weights are those of the epoch it stopped after.
     for name, tensor in stopping.optimizer.weights.parameters.items():
         assert torch.equal(tensor, plain.optimizer.weights.parameters[name])
@@ -333,7 +303,7 @@ def test_a_full_disk_loses_nothing_recorded(
         write_atomically(path, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr("harness.search.loop.write_atomically", full)
+        patch.setattr("harness.search.checkpoint.write_atomically", full)
         with pytest.raises(OSError, match="No space left"):
             search.run()
     assert without_seconds(search.folder.epochs()) == without_seconds(uninterrupted)[:3]
@@ -375,6 +345,19 @@ def test_a_torch_without_triton_says_how_to_do_without(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "triton", None)
     for module in ("spaces.nb101.fast.gpu", "spaces.nb101.fast.kernels"):
         monkeypatch.delitem(sys.modules, module, raising=False)
-    with pytest.raises(UserError, match=r"compute\.fuse: expected Triton"):
-        supernet_class(on_gpu=True, fuse=True)
-    assert supernet_class(on_gpu=True, fuse=False) is Supernet
+    plain, gpu = Supernet(get_space(1), SupernetConfig(), InputShape(3, 10)), torch.device("cuda")
+    with pytest.raises(
+        UserError,
+        match=r"^compute\.fuse: expected Triton, which comes with torch for CUDA on Linux, and found none; "
+        r"use --set compute\.fuse=false$",
+    ):
+        network_for(plain, gpu, fuse=True)
+    assert network_for(plain, gpu, fuse=False) is plain
+
+
+def test_on_a_cpu_the_network_is_the_one_with_a_derivative_of_its_own_unless_told_otherwise() -> None:
+    plain, cpu = Supernet(get_space(1), SupernetConfig(channels=2, cells=3), InputShape(1, 10)), torch.device("cpu")
+    faster = network_for(plain, cpu, fuse=True)
+    assert isinstance(faster, DirectSupernet)
+    assert (faster.space, faster.config, faster.shape) == (plain.space, plain.config, plain.shape)
+    assert network_for(plain, cpu, fuse=False) is plain

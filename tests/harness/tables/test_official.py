@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 import harness.commands.crosscheck
+import harness.tables.comparison
+from harness.cli import run_command
 from harness.commands.run import main as run
-from harness.errors import UserError, run_command
+from harness.errors import UserError
 from harness.records.run_folder import find_runs
 from harness.tables.indexing import build_index
 from harness.tables.official import OfficialTable, check_importable, check_source
@@ -82,11 +84,11 @@ def test_crosscheck_tells_a_difference(table: Table, tmp_path: Path) -> None:
     other = records_of(CELLS, (4, 108))
     random.Random(0).shuffle(other)
     source = write_records(tmp_path / "other.tfrecord", other)
-    _, compared, differences = harness.commands.crosscheck._official_side(source, table.path, 12, 0)
+    _, compared, differences = harness.tables.comparison.official_side(source, table.path, 12, 0)
     assert compared == 12 * 2 * 2 * 13
     assert any("108 epochs, final" in difference for difference in differences)
     source = write_records(tmp_path / "fewer.tfrecord", records_of(CELLS[:5], (4, 108)))
-    assert harness.commands.crosscheck._official_side(source, table.path, 5, 0)[2] == ["the cells are not the same"]
+    assert harness.tables.comparison.official_side(source, table.path, 5, 0)[2] == ["the cells are not the same"]
 
 
 @needs_official_api
@@ -94,12 +96,12 @@ def test_crosscheck_tells_a_difference(table: Table, tmp_path: Path) -> None:
     importlib.util.find_spec("nasbench_analysis") is None, reason="needs nasbench_analysis (see environment.yml)"
 )
 def test_spaces_equal_the_published_codes() -> None:
-    assert harness.commands.crosscheck._apart(harness.commands.crosscheck._compare_spaces) == []
+    assert harness.tables.comparison.apart(harness.tables.comparison.compare_spaces) == []
 
 
 @needs_official_api
 def test_search_is_the_same_with_either_backend(tmp_path: Path) -> None:
-    source = write_records(tmp_path / "trial.tfrecord", records_of(get_space(1).enumerate(), (12,), 1))
+    source = write_records(tmp_path / "trial.tfrecord", records_of(get_space(1).cells(), (12,), 1))
     build_index(source, tmp_path / "trial.index")
     (tmp_path / "trial.toml").write_text(
         'name = "trial"\n[images]\nsource = "digits"\n[table]\npath = "trial.index"\n[settings]\n'

@@ -23,7 +23,7 @@ def read(path: Path, *lines: str) -> list[Cell]:
 
 
 def test_hashes_of_the_space_and_described_cells_of_any_may_be_mixed(tmp_path: Path) -> None:
-    first, second = SPACE.enumerate()[5:7]
+    first, second = SPACE.cells()[5:7]
     described = json.dumps({"epoch": 3, "matrix": CHAIN.matrix.tolist(), "ops": CHAIN.ops})
     found = read(tmp_path, second.hash, "", described, f"  {first.hash} ")
     assert found == [second, CHAIN, first]
@@ -31,7 +31,7 @@ def test_hashes_of_the_space_and_described_cells_of_any_may_be_mixed(tmp_path: P
 
 
 def test_a_cell_named_twice_is_taken_once_in_the_place_of_its_first_line(tmp_path: Path) -> None:
-    first, second = SPACE.enumerate()[5:7]
+    first, second = SPACE.cells()[5:7]
     assert read(tmp_path, second.hash, first.hash, json.dumps(second.to_json())) == [second, first]
 
 
@@ -47,7 +47,7 @@ def test_a_cell_named_twice_is_taken_once_in_the_place_of_its_first_line(tmp_pat
 )
 def test_a_line_that_names_no_cell_is_told_by_its_number(tmp_path: Path, line: str, complaint: str) -> None:
     with pytest.raises(UserError, match=r"cells\.txt:2: ") as told:
-        read(tmp_path, SPACE.enumerate()[0].hash, line)
+        read(tmp_path, SPACE.cells()[0].hash, line)
     assert complaint in str(told.value)
     assert "\n" not in str(told.value)
 

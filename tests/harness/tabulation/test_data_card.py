@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from harness.commands.tabulate import write_table
 from harness.data.datasets import load_digits
 from harness.tabulation.data_card import Measurements, data_card, spread
 from harness.tabulation.jobs import Job, Scope, WorkFolder, plan_jobs
+from harness.tabulation.making import write_table
 from harness.tabulation.training import Recipe, Splits
 from spaces.nb101.space import get_space
 
-CELLS = get_space(1).enumerate()[:40]
+CELLS = get_space(1).cells()[:40]
 
 
 def made_up(truth: np.ndarray[Any, np.dtype[np.float64]], noise: float, repeats: int, seed: int = 0) -> Any:

@@ -11,7 +11,7 @@ from spaces.nb101.space import get_space
 
 @pytest.fixture(scope="module")
 def cells() -> list[Cell]:
-    return get_space(1).enumerate()[:200]
+    return get_space(1).cells()[:200]
 
 
 def test_plan_has_every_training_once_in_jobs_of_one_graph(cells: list[Cell]) -> None:

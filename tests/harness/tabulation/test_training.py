@@ -19,7 +19,7 @@ from spaces.nb101.space import get_space
 
 @pytest.fixture(scope="module")
 def jobs() -> list[Job]:
-    return plan_jobs(get_space(1).enumerate()[:30], 2)
+    return plan_jobs(get_space(1).cells()[:30], 2)
 
 
 @pytest.fixture(scope="module")

@@ -6,16 +6,22 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from optimizers.base import Optimizer
 from optimizers.companions.drop_path import DropPath
 from optimizers.config import DropPathConfig
-from tests.support.building import random_batch, small_optimizer
+from spaces.base import Pass
+from tests.support.building import companion_of, random_batch, small_optimizer
 
 
-def dropping(name: str = "r_darts_dp", epoch: int = 9, **settings: Any) -> Optimizer:
+def dropping(name: str = "r_darts_dp", epoch: int = 9, **settings: Any) -> Any:
     optimizer = small_optimizer(name, **{"drop_path__probability": 0.5, **settings})
     optimizer.begin_epoch(epoch)
     return optimizer
+
+
+def factors_of(optimizer: Any) -> torch.Tensor:
+    (factors,) = companion_of(optimizer, "drop_path").factors
+    assert isinstance(factors, torch.Tensor)
+    return factors
 
 
 def test_probability_rises_linearly_from_nothing_to_its_end() -> None:
@@ -37,22 +43,21 @@ def test_the_weight_step_sees_the_epochs_factors() -> None:
     batch, mixture = random_batch(0), optimizer.relax().detach()
     weights = optimizer.weights.frozen()
     losses = []
-    for factors in (optimizer.path_factors[0][1, ..., :6], None):
-        logits = optimizer.supernet(
-            weights, mixture, batch.images, training=True, update_statistics=False, path_factors=factors
-        )
-        losses.append(F.cross_entropy(logits, batch.labels).item())
+    for factors in (factors_of(optimizer)[1, ..., :6], None):
+        how = Pass(training=True, update_statistics=False, path_factors=factors)
+        logits = optimizer.supernet(weights, mixture, batch.inputs, how)
+        losses.append(F.cross_entropy(logits, batch.targets).item())
     assert optimizer.weight_step(1, batch).loss.item() == pytest.approx(losses[0], rel=1e-12)
     assert losses[0] != pytest.approx(losses[1])
 
 
 def test_nothing_but_the_weight_step_sees_them() -> None:
     optimizer, plain = dropping(), dropping(drop_path__probability=0.0)
-    gradients = [one.architecture_gradient(random_batch(0), random_batch(1)) for one in (optimizer, plain)]
+    gradients = [one.architecture_gradient(0, random_batch(0), random_batch(1)) for one in (optimizer, plain)]
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
     assert torch.equal(*(one.architecture_loss(random_batch(2)) for one in (optimizer, plain)))
     weights = optimizer.evaluation_weights(random_batch(3), refresh=True)
-    assert torch.equal(*(one.evaluate(weights, 0, random_batch(4).images) for one in (optimizer, plain)))
+    assert torch.equal(*(one.evaluate(weights, 0, random_batch(4).inputs) for one in (optimizer, plain)))
 
 
 def test_the_first_epoch_is_that_of_darts_to_the_bit() -> None:
@@ -66,13 +71,13 @@ def test_the_first_epoch_is_that_of_darts_to_the_bit() -> None:
 
 
 def test_factors_are_drawn_for_every_step_by_epoch() -> None:
-    (factors,), other = dropping().path_factors, dropping(epoch=8)
+    factors, other = factors_of(dropping()), dropping(epoch=8)
     assert factors.shape == (2, 3, 4, 96)
     assert not torch.equal(factors[0], factors[1])
     # The same draws would drop in an earlier epoch only what they drop later.
-    assert ((other.path_factors[0] == 0) & (factors != 0)).any()
+    assert ((factors_of(other) == 0) & (factors != 0)).any()
     other.begin_epoch(9)
-    assert torch.equal(factors, other.path_factors[0])
+    assert torch.equal(factors, factors_of(other))
 
 
 @pytest.mark.parametrize("name", ["gdas", "nasp", "pc_darts", "sdarts_adv", "enas", "random_ws"])

@@ -2,16 +2,23 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
 
-from optimizers.companions.early_stopping import EarlyStopping, Stop
+from optimizers.companions.base import Host, Stop
+from optimizers.companions.early_stopping import EarlyStopping
 from optimizers.config import EarlyStoppingConfig
-from tests.support.building import small_optimizer
+from tests.support.building import companion_of, small_optimizer
 
 Curve = Callable[[int], float]
+
+
+def host(alphas: list[torch.Tensor]) -> Host:
+    """A search of which nothing is known but its alphas."""
+    return cast(Host, SimpleNamespace(alphas=alphas))
 
 
 def watched(curve: Curve, epochs: int = 100, **settings: Any) -> EarlyStopping:
@@ -20,8 +27,8 @@ def watched(curve: Curve, epochs: int = 100, **settings: Any) -> EarlyStopping:
     alphas = [torch.zeros(2)]
     for epoch in range(epochs + 1):
         alphas[0].fill_(epoch)
-        if stopping.watches(epoch):
-            stopping.observe(epoch, curve(epoch), alphas)
+        if stopping.wants(epoch):
+            stopping.observe(host(alphas), epoch, {"lambda_max": curve(epoch)})
             if stopping.stop:
                 assert alphas[0].tolist() == [stopping.stop.returned] * 2
                 break
@@ -76,10 +83,11 @@ def test_the_last_epoch_does_not_stop_what_has_ended() -> None:
 
 
 def test_nothing_is_watched_unless_asked_for() -> None:
-    assert not EarlyStopping(EarlyStoppingConfig(), 100).watches(20)
-    assert EarlyStopping(EarlyStoppingConfig(enabled=True), 100).watches(20)
-    assert not EarlyStopping(EarlyStoppingConfig(enabled=True, every=3), 100).watches(20)
-    assert not watched(step_at(16, 2.0)).watches(18)
+    assert not EarlyStopping.joins_with(EarlyStoppingConfig())
+    assert EarlyStopping.joins_with(EarlyStoppingConfig(enabled=True))
+    assert EarlyStopping(EarlyStoppingConfig(enabled=True), 100).wants(20) == {"lambda_max"}
+    assert not EarlyStopping(EarlyStoppingConfig(enabled=True, every=3), 100).wants(20)
+    assert not watched(step_at(16, 2.0)).wants(18)
 
 
 @pytest.mark.parametrize("interrupted_after", [3, 12, 16])
@@ -92,7 +100,7 @@ def test_resumed_it_stops_where_it_would_have(interrupted_after: int) -> None:
             second.load_state_dict(copy.deepcopy(first.state_dict()))
             first = second
         alphas[0].fill_(epoch)
-        first.observe(epoch, curve(epoch), alphas)
+        first.observe(host(alphas), epoch, {"lambda_max": curve(epoch)})
     assert first.stop == Stop(after=17, returned=11)
     assert alphas[0].item() == 11
 
@@ -102,7 +110,7 @@ def test_the_stop_itself_survives_a_resumption() -> None:
     resumed = EarlyStopping(EarlyStoppingConfig(enabled=True), 100)
     resumed.load_state_dict(copy.deepcopy(stopped.state_dict()))
     assert resumed.stop == stopped.stop
-    assert not resumed.watches(50)
+    assert not resumed.wants(50)
 
 
 def test_no_more_alphas_are_kept_than_a_stop_can_return_to() -> None:
@@ -112,27 +120,37 @@ def test_no_more_alphas_are_kept_than_a_stop_can_return_to() -> None:
 
 def test_an_optimizer_that_stopped_derives_the_earlier_cell() -> None:
     optimizer = small_optimizer("darts_es", early_stopping__window=1, early_stopping__start_epoch=0)
+    stopping = companion_of(optimizer, "early_stopping")
     cells = []
     for epoch in range(5):
         with torch.no_grad():
             for alpha in optimizer.alphas:
                 alpha.copy_(torch.randn(alpha.shape, generator=torch.Generator().manual_seed(epoch)))
         cells.append(optimizer.derive())
-        optimizer.early_stopping.observe(epoch, 1.0 if epoch < 4 else 2.0, optimizer.alphas)
-    assert optimizer.early_stopping.stop == Stop(after=4, returned=0)
+        stopping.observe(optimizer, epoch, {"lambda_max": 1.0 if epoch < 4 else 2.0})
+    assert stopping.stop == Stop(after=4, returned=0)
     assert optimizer.derive() == cells[0] != cells[4]
     resumed = small_optimizer("darts_es", early_stopping__window=1, early_stopping__start_epoch=0)
     resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     assert resumed.derive() == cells[0]
-    assert resumed.early_stopping.stop == optimizer.early_stopping.stop
+    assert companion_of(resumed, "early_stopping").stop == stopping.stop
 
 
 def test_a_checkpoint_from_before_there_was_early_stopping_is_taken() -> None:
-    optimizer = small_optimizer("darts")
+    optimizer = small_optimizer("darts_es")
     state = optimizer.state_dict()
-    del state["early_stopping"]
+    del state["companions"]
     optimizer.load_state_dict(state)
-    assert optimizer.early_stopping.stop is None
+    assert companion_of(optimizer, "early_stopping").stop is None
+
+
+def test_a_checkpoint_of_the_first_versions_which_knew_early_stopping_alone_is_taken() -> None:
+    written, optimizer = small_optimizer("darts_es"), small_optimizer("darts_es")
+    companion_of(written, "early_stopping").observe(written, 3, {"lambda_max": 0.5})
+    state = written.state_dict()
+    state["early_stopping"] = state.pop("companions")["early_stopping"]
+    optimizer.load_state_dict(copy.deepcopy(state))
+    assert companion_of(optimizer, "early_stopping").measured == {3: 0.5}
 
 
 @pytest.mark.parametrize("name", ["random_ws", "enas"])

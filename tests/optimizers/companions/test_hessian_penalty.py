@@ -8,15 +8,15 @@ import torch
 from scipy.linalg import hadamard
 
 from harness.probes.hessian import exact_hessian
-from optimizers.base import Optimizer, at_step
-from tests.support.building import random_batch, small_optimizer
+from optimizers.base import Optimizer
+from tests.support.building import companion_of, random_batch, small_optimizer
 
 #: The network is smooth between the kinks of ReLU and pooling; so short a step meets none of them here.
 SHORT = 1e-6
 VALIDATION = random_batch(1)
 
 
-def penalised(name: str = "darts", coefficient: float = 0.5, step: float = SHORT, **settings: Any) -> Optimizer:
+def penalised(name: str = "darts", coefficient: float = 0.5, step: float = SHORT, **settings: Any) -> Any:
     """A method with the penalty, somewhat away from equal alphas, at the first step of an epoch."""
     settings = {"alphas__initial_scale": 0.5, **settings}
     optimizer = small_optimizer(
@@ -26,12 +26,18 @@ def penalised(name: str = "darts", coefficient: float = 0.5, step: float = SHORT
     return optimizer
 
 
+def penalty_of(optimizer: Any) -> Any:
+    return companion_of(optimizer, "hessian_penalty")
+
+
 def hessian(optimizer: Optimizer) -> torch.Tensor:
     return exact_hessian(optimizer.architecture_loss(VALIDATION, update_statistics=False), optimizer.alphas)
 
 
 def penalty_gradient(optimizer: Optimizer, index: int = 0) -> Sequence[torch.Tensor]:
-    return optimizer.hessian_penalty.gradient(optimizer, VALIDATION, at_step(optimizer.directions, index))
+    nothing = [torch.zeros_like(alpha) for alpha in optimizer.alphas]
+    gradient: Sequence[torch.Tensor] = penalty_of(optimizer).gradient(optimizer, nothing, index, VALIDATION)
+    return gradient
 
 
 def squared_product(optimizer: Optimizer, direction: list[torch.Tensor]) -> torch.Tensor:
@@ -52,11 +58,11 @@ def split(optimizer: Optimizer, directions: torch.Tensor) -> list[torch.Tensor]:
 def test_curvature_is_the_squared_length_of_exact_hessian_products(directions: int) -> None:
     optimizer = penalised(hessian_penalty__directions=directions)
     for index in range(optimizer.steps):
-        drawn = [draw[index] for draw in optimizer.directions]
+        drawn = [draw[index] for draw in penalty_of(optimizer).directions]
         vectors = torch.cat([draw.flatten(1) for draw in drawn], dim=1)
         assert vectors.shape == (directions, 24)
         expected = (vectors @ hessian(optimizer)).square().sum(dim=1).mean()
-        ours = optimizer.hessian_penalty.curvature(optimizer, VALIDATION, drawn)
+        ours = penalty_of(optimizer).curvature(optimizer, 0, VALIDATION, drawn)
         assert ours.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
@@ -64,14 +70,14 @@ def test_over_all_directions_it_is_the_squared_frobenius_norm_of_the_hessian() -
     optimizer = penalised()
     # 32 directions of +1 and -1 whose outer products have the identity as their mean.
     directions = split(optimizer, torch.tensor(hadamard(32)[:, :24], dtype=torch.float64))
-    ours = optimizer.hessian_penalty.curvature(optimizer, VALIDATION, directions)
+    ours = penalty_of(optimizer).curvature(optimizer, 0, VALIDATION, directions)
     assert ours.item() == pytest.approx(hessian(optimizer).square().sum().item(), rel=1e-6)
 
 
 @pytest.mark.parametrize("name", ["darts", "pc_darts"])
 def test_its_gradient_equals_a_dense_difference_of_exact_products(name: str) -> None:
     optimizer = penalised(name)
-    direction = [draw[0, 0] for draw in optimizer.directions]
+    direction = [draw[0, 0] for draw in penalty_of(optimizer).directions]
     ours = torch.cat([part.flatten() for part in penalty_gradient(optimizer)])
     entries = [(alpha, place) for alpha in optimizer.alphas for place in range(alpha.numel())]
     expected = []
@@ -92,9 +98,8 @@ def test_the_alpha_step_adds_it_to_the_gradient_of_the_validation_loss() -> None
     optimizer, plain = penalised(step=0.1), penalised(coefficient=0.0)
     training = random_batch(0)
     for index in (0, 1):
-        optimizer.index = plain.index = index
-        with_penalty = optimizer.architecture_gradient(training, VALIDATION)
-        alone = plain.architecture_gradient(training, VALIDATION)
+        with_penalty = optimizer.architecture_gradient(index, training, VALIDATION)
+        alone = plain.architecture_gradient(index, training, VALIDATION)
         extra = penalty_gradient(optimizer, index)
         for total, loss, penalty in zip(with_penalty, alone, extra, strict=True):
             assert torch.allclose(total, loss + penalty, rtol=1e-12)
@@ -105,7 +110,7 @@ def test_its_passes_leave_running_statistics_as_the_alpha_step_of_darts_does() -
     states = []
     for coefficient in (0.0, 0.5):
         optimizer = penalised(coefficient=coefficient, step=0.1)
-        optimizer.architecture_step(random_batch(0), VALIDATION)
+        optimizer.architecture_step(0, random_batch(0), VALIDATION)
         states.append({name: tensor.clone() for name, tensor in optimizer.weights.buffers.items()})
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
@@ -115,7 +120,7 @@ def test_alphas_that_heed_it_end_where_the_loss_is_flatter() -> None:
     for coefficient in (0.0, 10.0):
         optimizer = penalised(coefficient=coefficient, step=0.1, alphas__learning_rate=0.05)
         for _ in range(30):
-            optimizer.architecture_step(random_batch(0), VALIDATION)
+            optimizer.architecture_step(0, random_batch(0), VALIDATION)
         ends.append(hessian(optimizer).square().sum().item())
     assert ends[1] < 0.5 * ends[0]
 
@@ -123,13 +128,14 @@ def test_alphas_that_heed_it_end_where_the_loss_is_flatter() -> None:
 def test_directions_are_drawn_for_every_step_by_epoch() -> None:
     first, second = penalised(), penalised()
     second.begin_epoch(1)
-    for draws in first.directions:
+    ours, theirs = penalty_of(first), penalty_of(second)
+    for draws in ours.directions:
         assert draws.shape[:2] == (2, 1)
         assert set(draws.flatten().tolist()) <= {-1.0, 1.0}
-    assert not torch.equal(first.directions[0][0], first.directions[0][1])
-    assert not torch.equal(first.directions[0], second.directions[0])
+    assert not torch.equal(ours.directions[0][0], ours.directions[0][1])
+    assert not torch.equal(ours.directions[0], theirs.directions[0])
     second.begin_epoch(0)
-    assert all(torch.equal(a, b) for a, b in zip(first.directions, second.directions, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(ours.directions, theirs.directions, strict=True))
 
 
 @pytest.mark.parametrize("settings", [{}, {"alphas__unrolled": True}])
@@ -138,7 +144,7 @@ def test_every_method_with_alphas_carries_it(name: str, settings: dict[str, Any]
     gradients = []
     for coefficient in (0.0, 0.5):
         optimizer = penalised(name, coefficient=coefficient, step=0.1, **settings)
-        gradients.append(optimizer.architecture_gradient(random_batch(0), VALIDATION))
+        gradients.append(optimizer.architecture_gradient(0, random_batch(0), VALIDATION))
     assert any(not torch.equal(a, b) for a, b in zip(*gradients, strict=True))
     assert all(torch.isfinite(gradient).all() for gradient in gradients[1])
 

@@ -11,9 +11,11 @@ from hypothesis import given
 
 from optimizers.companions.perturbation import Perturbation, clip_to_simplex
 from optimizers.config import PerturbationConfig
-from spaces.nb101.coefficients import Mixture
+from spaces.base import InputShape
+from spaces.mixture import Mixture, Row
+from spaces.nb101.config import SupernetConfig
 from spaces.nb101.space import get_space
-from spaces.nb101.supernet import Supernet, SupernetConfig
+from spaces.nb101.supernet import Supernet
 from tests.support.building import random_batch, small_optimizer
 from tests.support.golden_vectors import (
     Arrays,
@@ -40,7 +42,7 @@ ATTACKS = [
 @pytest.mark.parametrize("space", [1, 3])
 def test_attack_visits_the_published_points(space: int, case: str) -> None:
     arrays = below(golden_arrays(f"pgd_{space}"), f"{case}/")
-    supernet = Supernet(get_space(space), SupernetConfig(channels=4, cells=3))
+    supernet = Supernet(get_space(space), SupernetConfig(channels=4, cells=3), InputShape(3, 10))
     folded = supernet.fold(published_weights(below(arrays, "sd/"), supernet.space, 3, torch.float64))
     stem = supernet.stem(folded, torch.tensor(arrays["input"]))
     labels = torch.tensor(arrays["target"])
@@ -138,21 +140,23 @@ def test_attack_raises_the_loss_and_stays_near_the_clean_point() -> None:
     target = torch.tensor([0.2, 0.5, 0.3])
 
     def loss(mixture: Mixture) -> torch.Tensor:
-        return ((mixture.output - target) ** 2).sum()
+        square: torch.Tensor = ((mixture.rows[1] - target) ** 2).sum()
+        return square
 
-    clean = Mixture(torch.full((1, 3), 1 / 3), target, ())
+    layout = (Row("operations", "operation", (1, 3)), Row("output", "output", (3,)))
+    clean = Mixture(layout, (torch.full((1, 3), 1 / 3), target))
     noise = [torch.zeros(1, 3), torch.tensor([0.1, -0.1, 0.05])]
 
     def with_zero(mixture: Mixture) -> torch.Tensor:
-        return loss(mixture) + 0 * mixture.operations.sum()
+        return loss(mixture) + 0 * mixture.rows[0].sum()
 
     epsilon = 0.1
     started = clip_to_simplex(target + epsilon * noise[1])
     perturbed = Perturbation(PerturbationConfig(kind="adversarial"), 100).apply(clean, noise, epsilon, with_zero)
-    assert loss(perturbed) > loss(clean._replace(output=started))
+    assert loss(perturbed) > loss(clean.with_rows((clean.rows[0], started)))
     # At most epsilon away in each of three entries before they are divided by their sum.
     lowest, highest = (target - epsilon) / (1 + 3 * epsilon), (target + epsilon) / (1 - 3 * epsilon)
-    assert ((perturbed.output >= lowest - 1e-6) & (perturbed.output <= highest + 1e-6)).all()
+    assert ((perturbed.rows[1] >= lowest - 1e-6) & (perturbed.rows[1] <= highest + 1e-6)).all()
 
 
 SHAPES = [(4, 3), (5,), (3,), (4,)]
@@ -187,7 +191,8 @@ def test_gaussian_noise_has_the_variance_of_the_l2_balls_uniform() -> None:
 
 
 def uniform_mixture(*cells: int) -> Mixture:
-    return Mixture.from_rows([torch.full((*cells, *shape), 1 / shape[-1], dtype=torch.float64) for shape in SHAPES])
+    rows = [torch.full((*cells, *shape), 1 / shape[-1], dtype=torch.float64) for shape in SHAPES]
+    return Mixture(get_space(1).layout, tuple(rows))
 
 
 def ascent(*cells: int) -> list[torch.Tensor]:

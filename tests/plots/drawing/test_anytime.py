@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from plots.drawing import anytime, style
 from plots.figures import decay, hessian
-from plots.runs.records import NothingToDrawError, summarise
+from plots.runs.records import NothingToDrawError, series_of
 from plots.runs.survey import survey
 from tests.plots.conftest import WriteRun
 from tests.support.reading import legend_texts, page_texts
@@ -215,9 +215,7 @@ def test_a_number_that_is_nan_is_a_damaged_line_and_not_a_cell_outside_the_table
     lines = write_run("darts", 0, [0.5, 0.4, 0.75, None, 0.2]) / "epochs.jsonl"
     lines.write_text(lines.read_text().replace('"test_error": 0.75', '"test_error": NaN'))
     (comparison,) = survey(tmp_path).comparisons
-    notes = anytime.not_in_table(
-        [summarise(method, "test_error", method.values("test_error"), 1) for method in comparison.methods]
-    )
+    notes = anytime.not_in_table([series_of(method, anytime.TEST_ERROR) for method in comparison.methods])
     assert notes == [
         "1 of 4 cells are not in the table and are left out.",
         "1 test error of 4 not finite (damaged lines), left out.",

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from matplotlib import image
 
+from harness.cli import run_command
 from harness.commands.plot import main
-from harness.errors import UserError, run_command
+from harness.errors import UserError
 from harness.records.run_folder import RunFolderError
 from plots.figures import landscape
 from tests.support.checkpoint_results import write_landscape

@@ -17,8 +17,9 @@ from harness.records.run_folder import RunFolder
 from plots.drawing import style
 from plots.judgement.findings import Judgement, Question
 from plots.judgement.judging import judge
+from plots.judgement.measures import TEST_ERROR
 from plots.report.writing import Report
-from plots.runs.records import summarise
+from plots.runs.records import series_of
 from plots.runs.survey import Entry, Survey, read_entry, survey
 from tests.support.report_runs import EPOCHS, HOSTILE, edit_config, edit_lines, read_lines, write_study, write_trouble
 from tests.support.synthetic_runs import write_runs
@@ -55,12 +56,12 @@ def test_curves_means_and_bands_are_those_of_the_figures(tmp_path: Path) -> None
     for space, comparison in enumerate(survey(tmp_path).comparisons):
         for method in comparison.methods:
             shown = method_of(data, method.name, space)
-            series = summarise(method, "test_error", method.values("test_error"), first=1)
+            series = series_of(method, TEST_ERROR)
             for name, values in (("mean", series.mean), ("low", series.low), ("high", series.high)):
                 assert shown["means"]["test_error"][name][1:] == pytest.approx(values[1:].tolist(), rel=1e-5)
             assert shown["means"]["test_error"]["band"] == series.band
             for run, its in zip(method.runs, shown["runs"], strict=True):
-                assert its["curves"]["test_error"][1:] == pytest.approx(run.values("test_error")[1:].tolist(), rel=1e-5)
+                assert its["curves"]["test_error"][1:] == pytest.approx(run.values(TEST_ERROR)[1:].tolist(), rel=1e-5)
                 assert its["seconds"][-1] == pytest.approx(sum(line["seconds"]["train"] for line in run.lines[1:]))
 
 
@@ -74,8 +75,8 @@ def test_a_method_looks_as_on_the_figures(tmp_path: Path) -> None:
 def test_the_theory_is_derived_from_the_lines(tmp_path: Path) -> None:
     write_study(tmp_path)
     curves = method_of(data_of(tmp_path), "darts")["runs"][0]["curves"]
-    assert curves["projection_gap"] == [None, *[pytest.approx(0.25, abs=1e-5)] * EPOCHS]
-    assert curves["bound"] == [None] + [1.5 if epoch % 2 == 0 else None for epoch in range(1, EPOCHS + 1)]
+    assert curves["projection_gap"] == [pytest.approx(0.25, abs=1e-5)] * (EPOCHS + 1)
+    assert curves["bound"] == [1.5 if epoch % 2 == 0 else None for epoch in range(EPOCHS + 1)]
     assert curves["entropy"] == pytest.approx([1 - epoch / (2 * EPOCHS) for epoch in range(EPOCHS + 1)], abs=1e-5)
 
 
@@ -162,9 +163,10 @@ def test_cells_are_those_of_the_lines(tmp_path: Path) -> None:
     comparison = data_of(tmp_path)["comparisons"][0]
     run = comparison["methods"][0]["runs"][0]
     for line, number in zip(read_lines(path), run["cells"], strict=True):
-        bits, operations = comparison["cells"][number]
-        assert bits == "".join(str(entry) for row in line["matrix"] for entry in row)
-        assert [comparison["operations"][at] for at in operations] == line["ops"]
+        ((title, nodes, edges),) = comparison["cells"][number]
+        assert title == ""
+        assert [comparison["cell_labels"][at] for at in nodes] == line["ops"]
+        assert sorted(edge[:2] for edge in edges) == np.argwhere(np.triu(line["matrix"], 1)).tolist()
 
 
 def test_links_lead_from_the_page_to_the_lines(tmp_path: Path) -> None:

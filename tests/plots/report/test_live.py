@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli import run_command
 from harness.commands.report import main
-from harness.errors import run_command
 from plots.report.live import LiveServer
 from tests.support.synthetic_runs import PAPERS_METHODS, write_runs
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import stats
 
-from harness.records.run_folder import RunFolderError
-from plots.runs.records import INTERVAL, NO_BAND, RANGE, Method, Run, csv_text, summarise
+from harness.records.catalogue import get_quantity
+from plots.runs.records import INTERVAL, NO_BAND, RANGE, Method, Run, csv_text, series_of, summarise
 from plots.runs.survey import survey
 from tests.plots.conftest import WriteRun
 
@@ -41,15 +41,15 @@ def test_missing_values_and_epochs_are_nan(write_run: WriteRun, tmp_path: Path) 
     write_run("darts", 0, [0.5, None, 0.3])
     write_run("darts", 1, [0.4], epochs=2)
     (comparison,) = survey(tmp_path).comparisons
-    values = comparison.methods[0].values("test_error")
+    values = comparison.methods[0].values(get_quantity("test_error"))
     np.testing.assert_array_equal(values, [[0.5, np.nan, 0.3], [0.4, np.nan, np.nan]])
     assert [run.is_finished for run in comparison.methods[0].runs] == [True, False]
 
 
-def test_a_value_that_is_no_number_is_refused() -> None:
-    run = Run(Path("seed0"), 0, 1, [{"epoch": 0, "test_error": 0.5}, {"epoch": 1, "test_error": "0.3"}])
-    with pytest.raises(RunFolderError, match=r"seed0: epoch 1: expected a number as test_error, got '0.3'"):
-        run.values("test_error")
+def test_a_value_that_is_no_number_leaves_the_run_out(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("darts", 0, [0.5, 0.4], entries={"trace": [0.1, "0.3"]})
+    (left_out,) = survey(tmp_path).left_out
+    assert left_out.reason == "epoch 1: expected a number as trace, got '0.3'"
 
 
 def test_conditions_name_table_scale_and_epochs(write_run: WriteRun, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_csv_holds_the_numbers_and_the_conditions(write_run: WriteRun, tmp_path:
     write_run("darts", 3, [0.5, 0.2, None])
     write_run("gdas", 3, [0.7, 0.1], epochs=2)
     (comparison,) = survey(tmp_path).comparisons
-    series = [summarise(method, "test_error", method.values("test_error"), 1) for method in comparison.methods]
+    series = [series_of(method, get_quantity("test_error")) for method in comparison.methods]
     rows = list(csv.DictReader(io.StringIO(csv_text((comparison, series)))))
     assert ",".join(rows[0]) == "bench,space,method,quantity,epoch,n,mean,low,high,band,table,scale,seed0,seed3"
     assert [(row["method"], row["epoch"], row["n"]) for row in rows] == [

@@ -7,10 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spaces.nb101.coefficients import Mixture
+from spaces.base import InputShape, Weights
+from spaces.mixture import Mixture
+from spaces.nb101.config import SupernetConfig
 from spaces.nb101.curvature import mixture_curvature
 from spaces.nb101.space import get_space
-from spaces.nb101.supernet import Supernet, SupernetConfig, Weights
+from spaces.nb101.supernet import Supernet
+from tests.support.mixtures import SILENT, mixture_of
 
 DEVICES = [
     "cpu",
@@ -24,17 +27,19 @@ DEVICES = [
     [(1, 1, False, 3), (2, 1, True, 3), (3, 1, False, 3), (1, 4, False, 3), (3, 2, True, 3), (1, 1, False, 2)],
 )
 def test_curvature_equals_autograd_row_by_row(space: int, parts: int, per_cell: bool, cells: int, device: str) -> None:
-    supernet = Supernet(get_space(space), SupernetConfig(channels=8, cells=cells, partial_channels=parts))
+    config = SupernetConfig(channels=8, cells=cells, partial_channels=parts)
+    supernet = Supernet(get_space(space), config, InputShape(3, 10))
     weights, rows, images, labels = drawn(supernet, (cells,) if per_cell else (), device)
     buffers = {name: tensor.clone() for name, tensor in weights.buffers.items()}
-    logits = supernet(weights.frozen(), Mixture.from_rows(rows), images, training=True, update_statistics=False)
+    logits = supernet(weights.frozen(), mixture_of(supernet.space, rows), images, SILENT)
     loss = F.cross_entropy(logits, labels)
     gradients = torch.autograd.grad(loss, rows, create_graph=True)
     flat = torch.cat([part.flatten() for part in gradients])
     expected = torch.stack(
         [torch.cat([part.flatten() for part in torch.autograd.grad(entry, rows, retain_graph=True)]) for entry in flat]
     )
-    found = mixture_curvature(supernet, weights, Mixture.from_rows(rows), images, labels, every_entry(rows))
+    mixture = mixture_of(supernet.space, rows)
+    found = mixture_curvature(supernet, weights, mixture, images, labels, every_entry(mixture))
     assert torch.allclose(found.loss, loss, rtol=1e-12)
     for ours, theirs in zip(found.gradient, gradients, strict=True):
         assert torch.allclose(ours, theirs, rtol=1e-9, atol=1e-12)
@@ -43,19 +48,19 @@ def test_curvature_equals_autograd_row_by_row(space: int, parts: int, per_cell: 
 
 
 def test_curvature_along_directions_is_the_quadratic_form_of_the_whole() -> None:
-    supernet = Supernet(get_space(1), SupernetConfig(channels=2, cells=3))
+    supernet = Supernet(get_space(1), SupernetConfig(channels=2, cells=3), InputShape(3, 10))
     weights, rows, images, labels = drawn(supernet, (), "cpu")
-    mixture = Mixture.from_rows(rows)
-    whole = mixture_curvature(supernet, weights, mixture, images, labels, every_entry(rows)).hessian
+    mixture = mixture_of(supernet.space, rows)
+    whole = mixture_curvature(supernet, weights, mixture, images, labels, every_entry(mixture)).hessian
     matrix = torch.randn(len(whole), 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
     found = mixture_curvature(supernet, weights, mixture, images, labels, mixture.along(matrix.T)).hessian
     assert torch.allclose(found, matrix.T @ whole @ matrix, rtol=1e-9, atol=1e-12)
 
 
-def every_entry(rows: list[Tensor]) -> list[Tensor]:
+def every_entry(mixture: Mixture) -> list[Tensor]:
     """One direction for each coefficient."""
-    identity = torch.eye(sum(row.numel() for row in rows), dtype=torch.float64, device=rows[0].device)
-    return Mixture.from_rows(rows).along(identity)
+    coefficients = sum(row.numel() for row in mixture.rows)
+    return mixture.along(torch.eye(coefficients, dtype=torch.float64, device=mixture.rows[0].device))
 
 
 def drawn(supernet: Supernet, first: tuple[int, ...], device: str) -> tuple[Weights, list[Tensor], Tensor, Tensor]:

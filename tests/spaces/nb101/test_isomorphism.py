@@ -34,7 +34,7 @@ def some_matrices() -> list[np.ndarray]:
     """Pruned graphs of spaces 1 and 2, each also with its vertices in other orders where edges still point forward."""
     found = []
     for number in (1, 2):
-        for cell in {cell.matrix.tobytes(): cell for cell in get_space(number).enumerate()}.values():
+        for cell in {cell.matrix.tobytes(): cell for cell in get_space(number).cells()}.values():
             for interior in itertools.permutations(range(1, len(cell.ops) - 1)):
                 order = (0, *interior, len(cell.ops) - 1)
                 matrix = cell.matrix[np.ix_(order, order)]
@@ -55,7 +55,7 @@ def test_automorphisms_leave_a_graph_as_it_is() -> None:
 def test_cells_of_one_hash_are_listed_once(number: int) -> None:
     """Every labelled graph has the hash of a listed cell, and no two listed cells share one."""
     space = get_space(number)
-    listed = [cell.hash for cell in space.enumerate()]
+    listed = [cell.hash for cell in space.cells()]
     assert len(set(listed)) == len(listed)
     generator = random.Random(number)
-    assert {space.sample(generator).hash for _ in range(300)} <= set(listed)
+    assert {space.sample(generator).key for _ in range(300)} <= set(listed)

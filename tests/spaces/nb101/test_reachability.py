@@ -22,7 +22,7 @@ PUBLISHED_ENUMERATION = {
 
 def by_graph(space: SearchSpace) -> list[list[Cell]]:
     groups: dict[bytes, list[Cell]] = defaultdict(list)
-    for cell in space.enumerate():
+    for cell in space.cells():
         groups[cell.matrix.tobytes()].append(cell)
     return list(groups.values())
 
@@ -52,7 +52,7 @@ def test_draws_of_all_cells_are_all_choices(number: int, expected: int) -> None:
 
 def test_order_of_the_vertices_does_not_matter() -> None:
     space = get_space(3)
-    cell = next(cell for cell in space.enumerate() if len(cell.ops) == 7)
+    cell = next(cell for cell in space.cells() if len(cell.ops) == 7)
     for interior in itertools.permutations(range(1, 6)):
         order = (0, *interior, 6)
         matrix = cell.matrix[np.ix_(order, order)]

@@ -8,7 +8,6 @@ import json
 import math
 import random
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spaces.nb101.architecture import CellChoice, ParentChoice
 from spaces.nb101.cell import CONV1X1, CONV3X3, MAXPOOL3X3, OPERATIONS, Cell
-from spaces.nb101.space import ParentChoice, SearchSpace, get_space
+from spaces.nb101.space import SearchSpace, get_space
 from tests.support.golden_vectors import COMMITTED, golden_json, reference_folder
 
 SHA256_OF_SORTED_HASHES = {
@@ -37,7 +37,7 @@ spaces = pytest.mark.parametrize("space", [get_space(number) for number in (1, 2
 @pytest.fixture(scope="session")
 def hashes() -> dict[int, list[str]]:
     """Hashes of all cells of each space, in the order of the enumeration; hashing space 3 takes seconds."""
-    return {number: [cell.hash for cell in get_space(number).enumerate()] for number in (1, 2, 3)}
+    return {number: [cell.hash for cell in get_space(number).cells()] for number in (1, 2, 3)}
 
 
 def sha256(lines: list[str]) -> str:
@@ -141,7 +141,7 @@ def test_derived_cells_equal_the_published_ones(number: int, origin: str) -> Non
     space, records = get_space(number), derived_records(number, origin)
     assert len(records) >= (40 if origin == "committed sample" else 1000)
     for record in records:
-        cell = space.derive(softmaxed(space, record["alphas"]))
+        cell = space.derive(softmaxed(space, record["alphas"])).cell
         assert cell.hash == record["hash"]
         assert cell.matrix.tolist() == record["pruned_matrix"]
         assert list(cell.ops) == record["pruned_ops"]
@@ -184,13 +184,11 @@ def seven_vertices(space: SearchSpace) -> list[int]:
         ([0.2] * 5, 3, (2, 3, 4)),
     ],
 )
-def test_ties_between_parents_fall_to_the_later_ones(
-    monkeypatch: pytest.MonkeyPatch, weights: list[float], count: int, chosen: tuple[int, ...]
-) -> None:
-    assert parents_of_output(monkeypatch, weights, count) == chosen
+def test_ties_between_parents_fall_to_the_later_ones(weights: list[float], count: int, chosen: tuple[int, ...]) -> None:
+    assert parents_of_output(weights, count) == chosen
 
 
-def test_ties_are_decided_as_in_the_recorded_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ties_are_decided_as_in_the_recorded_cases() -> None:
     """A stable sort decides ours: of equal coefficients the later nodes are parents.
 
     The published code takes the last of `numpy.argpartition`, whose ties depend on NumPy's version and on the
@@ -199,32 +197,22 @@ def test_ties_are_decided_as_in_the_recorded_cases(monkeypatch: pytest.MonkeyPat
     recorded = json.loads((reference_folder() / "golden" / "discretize_ties.json").read_text())["cases"]
     assert len(recorded) == 11
     for case in recorded:
-        chosen = parents_of_output(monkeypatch, case["weights"][0], case["k"])
+        chosen = parents_of_output(case["weights"][0], case["k"])
         assert chosen == tuple(sorted(case["chosen_as_returned"]))
 
 
-def parents_of_output(monkeypatch: pytest.MonkeyPatch, weights: list[float], count: int) -> tuple[int, ...]:
+def parents_of_output(weights: list[float], count: int) -> tuple[int, ...]:
     """Parents that the output takes, in a space whose output has as many candidates as there are coefficients."""
     space = SearchSpace(0, (*[1] * (len(weights) - 1), count))
     rows = [np.ones(shape, np.float32) for shape in space.row_shapes]
     rows[1] = np.array(weights, np.float32)
-    seen: list[ParentChoice] = []
-    plain = SearchSpace.cell
-
-    def watched(self: SearchSpace, parents: ParentChoice, ops: Sequence[str]) -> Cell:
-        seen.append(parents)
-        return plain(self, parents, ops)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(SearchSpace, "cell", watched)
-        space.derive(rows)
-    return seen[0][-1]
+    return space.derive(rows).parents[-1]
 
 
 def test_tied_operations_fall_to_the_first() -> None:
     space = get_space(1)
     rows = [np.ones(shape, np.float32) for shape in space.row_shapes]
-    assert set(space.derive(rows).ops[1:-1]) == {OPERATIONS[0]} == {MAXPOOL3X3}
+    assert set(space.derive(rows).cell.ops[1:-1]) == {OPERATIONS[0]} == {MAXPOOL3X3}
 
 
 @spaces
@@ -246,38 +234,40 @@ def test_derive_returns_the_cell_of_a_one_hot_mixture(space: SearchSpace, data: 
     for row, node in zip(rows[1:], (space.blocks + 1, *space.choosing_nodes), strict=True):
         row[list(parents[node - 1])] += 1
     derived, expected = space.derive(rows), space.cell(parents, ops)
-    assert (derived.matrix.tolist(), derived.ops) == (expected.matrix.tolist(), expected.ops)
+    assert (derived.parents, derived.ops) == (parents, ops)
+    assert (derived.cell.matrix.tolist(), derived.cell.ops) == (expected.matrix.tolist(), expected.ops)
 
 
 @spaces
 @given(seed=st.integers(0, 2**32))
 def test_samples_are_valid_choices_of_the_space(space: SearchSpace, seed: int) -> None:
-    parents, ops = space.sample_choice(random.Random(seed))
+    choice = space.sample(random.Random(seed))
+    parents, ops = choice.parents, choice.ops
     assert tuple(map(len, parents)) == space.parent_counts
     assert all(tuple(sorted(set(chosen))) == chosen for chosen in parents)
     assert space.matrix(parents).sum() == 9
     assert set(ops) <= set(OPERATIONS)
-    assert space.sample(random.Random(seed)) == space.cell(parents, ops)
+    assert choice.cell == space.cell(parents, ops)
 
 
 @spaces
 def test_samples_are_uniform_over_parents_and_operations(space: SearchSpace) -> None:
     generator = random.Random(7)
-    drawn = [space.sample_choice(generator) for _ in range(4000)]
+    drawn = [space.sample(generator) for _ in range(4000)]
     expected: dict[tuple[object, ...], float] = {}
     counted: Counter[tuple[object, ...]] = Counter()
     for node, count in enumerate(space.parent_counts, start=1):
         options = list(itertools.combinations(range(node), count))
         expected |= {("parents", node, option): len(drawn) / len(options) for option in options}
-        counted.update(("parents", node, parents[node - 1]) for parents, _ in drawn)
+        counted.update(("parents", node, choice.parents[node - 1]) for choice in drawn)
     for block in range(space.blocks):
         expected |= {("operation", block, op): len(drawn) / 3 for op in OPERATIONS}
-        counted.update(("operation", block, ops[block]) for _, ops in drawn)
+        counted.update(("operation", block, choice.ops[block]) for choice in drawn)
     assert counted.keys() == expected.keys()
     for event, mean in expected.items():
         deviation = math.sqrt(mean * (1 - mean / len(drawn)))
         assert abs(counted[event] - mean) <= 4 * deviation, event
-    pairs = Counter((parents[-1], ops[0]) for parents, ops in drawn)
+    pairs = Counter((choice.parents[-1], choice.ops[0]) for choice in drawn)
     mean = len(drawn) / len(list(itertools.combinations(range(space.blocks + 1), space.parent_counts[-1]))) / 3
     assert sum((count - mean) ** 2 / mean for count in pairs.values()) < 2 * len(pairs)
 
@@ -324,3 +314,47 @@ def test_sizes_are_the_published_ones(space: SearchSpace) -> None:
 def test_unknown_space_is_refused_with_the_known_ones(number: int) -> None:
     with pytest.raises(ValueError, match=f"unknown space {number}; known: 1, 2, 3"):
         get_space(number)
+
+
+@spaces
+@given(data=st.data())
+def test_a_choice_is_read_back_from_its_json_and_placed_again_from_its_epoch_line(
+    space: SearchSpace, data: st.DataObject
+) -> None:
+    choice = CellChoice(*data.draw(choices(space)))
+    assert space.read(json.loads(json.dumps(choice.to_json()))) == choice
+    placed = space.read(json.loads(json.dumps(choice.record())))
+    assert placed.cell == choice.cell
+    assert (placed.key, choice.record()["cell"]) == (choice.key, choice.key)
+    assert tuple(map(len, placed.parents)) == space.parent_counts
+
+
+@spaces
+@given(data=st.data())
+def test_a_choice_is_derived_from_its_own_one_hot_coefficients(space: SearchSpace, data: st.DataObject) -> None:
+    choice = CellChoice(*data.draw(choices(space)))
+    assert space.derive(space.one_hot(choice)) == choice
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_choices_are_enumerated_in_the_order_of_their_cells(number: int) -> None:
+    space = get_space(number)
+    assert [choice.key for choice in space.enumerate()] == [cell.hash for cell in space.cells()]
+
+
+def test_a_cell_of_another_space_is_not_placed() -> None:
+    elsewhere = get_space(2).cells()[0]
+    with pytest.raises(ValueError, match=f"nb101_1: does not hold the cell {elsewhere.hash}"):
+        get_space(1).place(elsewhere)
+
+
+@spaces
+def test_a_controllers_decisions_are_a_choice_of_the_space(space: SearchSpace) -> None:
+    """Of the nodes 2..n+1, each with its operation, which goes to the block below."""
+    generator = random.Random(2)
+    (cell,) = space.choices()
+    assert (cell.inputs, [node.parents for node in cell.nodes]) == (2, list(space.parent_counts[1:]))
+    for _ in range(20):
+        expected = space.sample(generator)
+        nodes = [(above, (OPERATIONS.index(op),)) for above, op in zip(expected.parents[1:], expected.ops, strict=True)]
+        assert space.decided([nodes]) == expected

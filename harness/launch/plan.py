@@ -1,0 +1,239 @@
+"""What would be run: the settings of each request, and where each of its seeds stands.
+
+Planning finds the mistakes before any process starts. It loads data and tables, once however many requests name them,
+and imports the methods, and with them torch, for their settings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.benchmarks.registry import Benchmark, get_benchmark
+from harness.errors import UserError
+from harness.launch.identity import check_same, first_difference
+from harness.launch.request import Request
+from harness.launch.seed import Seed
+from harness.records.run_folder import CONFIG, EPOCHS, RunFolder, run_path
+
+if TYPE_CHECKING:
+    from harness.data.arrays import ImageArrays
+    from harness.judges.base import Judge
+    from harness.search.settings import SearchConfig
+    from spaces.registry import AnySpace
+
+MOST_THREADS = 1024
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done for one request.
+
+    Attributes:
+        method: the method's name in paths, with `@NAME` where settings differ from its preset.
+        config: all settings.
+        seeds: all seeds of the request.
+        pending: those that are not finished.
+        workers: how many seeds may run side by side.
+    """
+
+    method: str
+    config: SearchConfig
+    seeds: Sequence[Seed]
+    pending: Sequence[Seed]
+    workers: int
+
+
+def plan_all(requests: Sequence[Request]) -> list[Plan]:
+    """The plan of each request; tells of each seed on the terminal.
+
+    A folder that several requests mean is planned for the first of them alone.
+
+    Raises:
+        UserError: something cannot be run as asked, or two requests mean one folder with different settings.
+    """
+    loaded = _Loaded()
+    planned: dict[Path, Seed] = {}
+    plans = []
+    for request in requests:
+        plan = _plan(request, loaded, several=len(requests) > 1)
+        for seed in plan.seeds:
+            earlier = planned.setdefault(seed.path, seed)
+            if difference := first_difference(earlier.record, seed.record, "then with"):
+                raise UserError(f"{seed.path}: asked for twice, with {difference}; give one of them a --name")
+        pending = [seed for seed in plan.seeds if planned[seed.path] is seed and not _announce(seed)]
+        plans.append(replace(plan, pending=pending))
+    return plans
+
+
+def describe(plan: Plan) -> None:
+    """Say what would be run."""
+    first = plan.seeds[0]
+    print(
+        f"would run {len(plan.pending)} of {len(plan.seeds)} seeds of {plan.method} on {first.record['bench']}, "
+        f"space {first.record['space']}, {first.epochs} epochs, {first.record['scale']}, on {first.device}, "
+        f"{min(plan.workers, len(plan.pending))} side by side"
+    )
+    print(json.dumps(plan.config.to_json(), indent=1))
+
+
+class _Loaded:
+    """Benchmarks with their images, and what judges say of their spaces; each is loaded once."""
+
+    def __init__(self) -> None:
+        self.bench = cache(get_benchmark)
+        self.images = cache(self._images)
+        self._truths: dict[tuple[str, str, int | str, int], dict[str, Any]] = {}
+
+    def _images(self, bench: str) -> ImageArrays:
+        return self.bench(bench).images()
+
+    def truths(self, judge: Judge, space: AnySpace, epochs: int) -> dict[str, Any]:
+        """What a judge says of a whole space; judges of one source say the same."""
+        key = judge.info.label, judge.info.sha256, space.label, epochs
+        if key not in self._truths:
+            self._truths[key] = judge.truths(epochs)
+        return self._truths[key]
+
+
+def _plan(request: Request, loaded: _Loaded, several: bool) -> Plan:
+    """Settings and seeds of a request, all of them pending."""
+    from harness.search.settings import default_config, resolve
+    from harness.search.setup import import_for, judge_of, known_device, known_method, known_space
+    from optimizers.registry import shadowed_offer
+
+    import_for(request)
+    bench = loaded.bench(request.bench)
+    space = known_space(request.space)
+    method = known_method(request.optimizer)
+    if request.judge is None and bench.judge_in(space.label) == "none":
+        print(
+            f"note: {bench.name} has no table of space {space.label}, so test errors are not recorded; "
+            "--judge train trains what is found from scratch",
+            file=sys.stderr,
+        )
+    if note := shadowed_offer(request.optimizer):
+        print(f"note: {note}", file=sys.stderr)
+    config, changed = resolve(method, space, bench.settings_in(space.label), request.overrides, request.epochs)
+    name = _variant_name(request.name, changed)
+    method_name = method.folder + (f"@{name}" if name else "")
+    device = known_device(request.device)
+    judge = judge_of(bench, space, config, device, request)
+    record = _record(request, bench, space, config, name, judge, loaded)
+    # What is only measured besides may also begin with an epoch after the first.
+    defaults = default_config(method, space).to_json()
+    defaults["hessian"]["mixture"] = config.hessian.mixture
+    seeds = []
+    for number in request.seeds:
+        path = run_path(request.results, bench.name, space.label, method_name, number)
+        label = str(path.relative_to(request.results)) if several else f"seed {number}"
+        seeds.append(Seed(request, number, path, label, device, {**record, "seed": number}, defaults))
+    workers = request.workers or (1 if device == "cuda" else max(1, (os.cpu_count() or 1) // request.threads))
+    return Plan(method_name, config, seeds, seeds, workers)
+
+
+def _announce(seed: Seed) -> bool:
+    """Tell where a seed stands; whether it is finished."""
+    state = _state(seed)
+    print(f"{seed.label}: {state}, {seed.path}", flush=True)
+    if missed := _missed(seed):
+        print(f"note: {seed.label}: past and not kept: epoch {', '.join(map(str, missed))}", file=sys.stderr)
+    return state.startswith("finished")
+
+
+def _record(
+    request: Request,
+    bench: Benchmark,
+    space: AnySpace,
+    config: SearchConfig,
+    name: str | None,
+    judge: Judge,
+    loaded: _Loaded,
+) -> dict[str, Any]:
+    """What `config.json` holds, the seed aside; loads the data, so that mistakes show before any process starts."""
+    from harness.probes.registry import extra_probes
+
+    images = loaded.images(request.bench)
+    quantities = [quantity.to_json() for probe in extra_probes(config.probes.extra) for quantity in probe.quantities]
+    half = len(images.train_images) // 2
+    count = config.data.images or half
+    if not 1 <= count <= half:
+        raise UserError(f"data.images: expected 1 to {half} images in each split of {bench.name}, got {count}")
+    if late := [epoch for epoch in request.keep if epoch > config.epochs]:
+        raise UserError(f"--keep: expected epochs from 0 to {config.epochs}, got {late[0]}")
+    if not 1 <= request.threads <= MOST_THREADS:
+        raise UserError(f"--threads: expected 1 to {MOST_THREADS}, got {request.threads}")
+    return {
+        "format": 1,
+        "bench": bench.name,
+        "space": space.label,
+        "optimizer": request.optimizer,
+        "name": name,
+        "epochs": config.epochs,
+        "scale": _scale(bench, config, count),
+        "images": images.name,
+        "table": {
+            "label": judge.info.label,
+            "kind": judge.info.kind,
+            "sha256": judge.info.sha256,
+            **loaded.truths(judge, space, config.epochs),
+        },
+        **({"quantities": quantities} if quantities else {}),
+        **({"imports": list(request.imports)} if request.imports else {}),
+        "threads": request.threads,
+        "keep": list(request.keep),
+        "settings": config.to_json(),
+    }
+
+
+def _scale(bench: Benchmark, config: SearchConfig, count: int) -> str:
+    """Size of network and data in words, and what of the benchmark is scaled down."""
+    shrunk = f", shrunk {config.data.shrink} times" if config.data.shrink > 1 else ""
+    scaling = f"; {bench.scaling}" if bench.scaling else ""
+    return f"{config.network.scale}, {count:,}+{count:,} images{shrunk}{scaling}"
+
+
+def _variant_name(name: str | None, changed: Mapping[str, Any]) -> str | None:
+    """What stands behind `@`: the user's name, or a digest of the changed settings; None where nothing is changed."""
+    if name is not None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or len(name) > 100:
+            raise UserError(f"--name: expected letters, digits, '.', '_' and '-', at most 100 of them, got {name!r}")
+        return name
+    if not changed:
+        return None
+    return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _state(seed: Seed) -> str:
+    """Where a seed stands, in words.
+
+    Raises:
+        UserError: its folder holds a run of another configuration.
+    """
+    folder = RunFolder(seed.path)
+    if not (seed.path / CONFIG).exists():
+        if (seed.path / EPOCHS).exists():
+            raise UserError(f"{seed.path}: holds epochs but no {CONFIG}; move the folder away")
+        return f"new, {seed.epochs} epochs"
+    check_same(seed.path, folder.config(), seed.record, seed.defaults)
+    lines = folder.epochs()
+    if folder.is_finished():
+        return f"finished before ({seed.epochs} epochs), skipped"
+    return f"goes on after epoch {lines[-1]['epoch']}" if lines else f"new, {seed.epochs} epochs"
+
+
+def _missed(seed: Seed) -> list[int]:
+    """Epochs that were to be kept and cannot be any more."""
+    folder = RunFolder(seed.path)
+    # Of the last recorded epoch there is the checkpoint to resume from.
+    return [
+        epoch for epoch in seed.request.keep if epoch < len(folder.epochs()) - 1 and not folder.kept(epoch).exists()
+    ]

@@ -1,0 +1,220 @@
+"""Makes a table: measures what is missing, and writes what is measured as a TFRecord, its index and its data card.
+
+Nothing in the table depends on the clock, on which jobs ran before or on how often the measurement was stopped.
+`python -m harness.tabulate` is the command.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.data.folder import data_folder
+from harness.errors import UserError
+from harness.records.files import write_atomically
+from harness.tabulation.jobs import JOB_SIZE, Job, Scope, WorkFolder, plan_jobs
+from harness.tabulation.measuring import CUDA_WORKERS, measure
+from harness.tabulation.training import Recipe, Splits, check_width
+
+if TYPE_CHECKING:
+    from harness.tables.index import IndexInfo
+    from spaces.nb101.cell import Cell
+
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Tabulation:
+    """What table is wanted, and how it is measured.
+
+    Attributes:
+        images: the benchmark whose images are used, by name or file.
+        space: number of the search space.
+        repeats: trainings of each cell.
+        cells: a file that names cells to train instead of the whole space.
+        first: train the first so many cells only.
+        label: what results call the table; the benchmark's name by default.
+        recipe: how cells are trained.
+        out: the index to write; by default in the data folder.
+        work: where measurements collect; by default beside the index.
+        together: cells of a job.
+        workers: processes; by default one a core, or as many as share a GPU.
+        device: `cpu` or `cuda`.
+        stop_after: minutes after which measuring stops.
+        write_only: measure nothing more.
+        measure_only: write no table.
+    """
+
+    images: str = "digits"
+    space: int = 1
+    repeats: int = 3
+    cells: Path | None = None
+    first: int | None = None
+    label: str | None = None
+    recipe: Recipe = field(default_factory=Recipe)
+    out: Path | None = None
+    work: Path | None = None
+    together: int = JOB_SIZE
+    workers: int | None = None
+    device: str = "cpu"
+    stop_after: float | None = None
+    write_only: bool = False
+    measure_only: bool = False
+
+    def command(self) -> str:
+        """The command that measures the same table, without what does not matter to it."""
+        chosen = {name: getattr(self, name) for name in ("images", "cells", "space", "repeats", "first", "label")}
+        recipe = dataclasses.asdict(self.recipe)
+        changed = {name: value for name, value in recipe.items() if value != getattr(Recipe(), name)}
+        given = {name: value for name, value in {**chosen, **changed}.items() if value is not None}
+        return " ".join(
+            ["python -m harness.tabulate", *(f"--{name.replace('_', '-')} {value}" for name, value in given.items())]
+        )
+
+
+def tabulate(wanted: Tabulation) -> int:
+    """Measure what is missing, then write the table; prints what there is in the end.
+
+    Returns:
+        0, or 130 after Ctrl-C.
+
+    Raises:
+        UserError: something wanted is out of its range, the work folder belongs to another recipe, the images cannot
+            be loaded, or a worker was killed.
+        OSError: a file cannot be written.
+    """
+    from harness.benchmarks.registry import get_benchmark
+    from harness.tabulation.data_card import Measurements, data_card
+
+    recipe, benchmark = wanted.recipe, get_benchmark(wanted.images)
+    cells, scope = _cells_and_scope(wanted)
+    label, out = _label_and_out(wanted, benchmark.name)
+    work = wanted.work or out.with_name(f"tabulate-{out.stem}")
+    _check_device(wanted.device)
+    check_width(recipe, cells)
+    arrays = benchmark.images()
+    splits = Splits.of(arrays)
+    if recipe.batch_size > len(splits.images["train"]):
+        raise UserError(
+            f"batch size: expected at most the {len(splits.images['train'])} training images, got {recipe.batch_size}"
+        )
+    jobs = plan_jobs(cells, wanted.repeats, wanted.together)
+    folder = WorkFolder(work)
+    folder.claim(recipe, arrays.name, cells, wanted.together)
+    if not wanted.write_only and not _measured(wanted, jobs, folder, splits):
+        return EXIT_INTERRUPTED
+    if wanted.measure_only:
+        print(f"{work}: {len(folder.done())} of {len(jobs)} jobs")
+        return 0
+    if not folder.done():
+        raise UserError(f"{work}: nothing measured yet; run again without --write-only, or with more time")
+    info = write_table(folder, jobs, recipe, out, label, scope)
+    measurements = Measurements.of(folder, jobs)
+    card = data_card(info, measurements, recipe, splits, arrays.name, scope, wanted.command())
+    write_atomically(out.with_suffix(".md"), card.encode())
+    print(
+        f"{out}: {info.cells} of {len(cells)} cells, {info.records} of {len(cells) * wanted.repeats} trainings, "
+        f"{info.label}"
+    )
+    return 0
+
+
+def _measured(wanted: Tabulation, jobs: Sequence[Job], folder: WorkFolder, splits: Splits) -> bool:
+    """Measure until all is done or the time is over; False after Ctrl-C."""
+    workers = wanted.workers or (os.cpu_count() or 1 if wanted.device == "cpu" else CUDA_WORKERS)
+    limit = None if wanted.stop_after is None else 60 * wanted.stop_after
+    try:
+        complete = measure(jobs, folder, wanted.recipe, splits, workers, wanted.device, limit)
+    except KeyboardInterrupt:
+        print(f"interrupted; {folder.path} keeps what is measured, and the same command goes on", file=sys.stderr)
+        return False
+    if not complete:
+        print(
+            f"stopped after {wanted.stop_after:g} minutes; {folder.path} keeps what is measured, and the same command "
+            "goes on",
+            file=sys.stderr,
+        )
+    return True
+
+
+def write_table(
+    folder: WorkFolder, jobs: Sequence[Job], recipe: Recipe, out: Path, label: str, scope: Scope
+) -> IndexInfo:
+    """Write what is measured so far as a TFRecord in the official format, and its index.
+
+    Accuracies at half the budget are not measured; as for epoch 0, the record holds zeros there.
+
+    Args:
+        folder: the measurements.
+        jobs: all jobs, in the order of the table.
+        recipe: how cells were trained.
+        out: path of the index; the TFRecord lies beside it, with the ending `.tfrecord`.
+        label: what results call the table; if cells are missing, it goes on to say how many there are.
+        scope: what they are missing from.
+    """
+    from harness.tables.indexing import build_index
+    from harness.tables.tfrecord import Evaluation, Record, encode_record, write_tfrecord
+
+    def records() -> Iterator[bytes]:
+        for measured in folder.read(jobs):
+            final = Evaluation(
+                epoch=recipe.epochs,
+                training_time=measured["training_time"],
+                train_accuracy=measured["train_accuracy"],
+                validation_accuracy=measured["validation_accuracy"],
+                test_accuracy=measured["test_accuracy"],
+            )
+            record = Record(
+                hash=measured["hash"],
+                epochs=recipe.epochs,
+                matrix=tuple(map(tuple, measured["matrix"])),
+                ops=tuple(measured["ops"]),
+                halfway=Evaluation(),
+                final=final,
+                trainable_parameters=measured["trainable_parameters"],
+                total_time=measured["training_time"],
+            )
+            yield encode_record(record)
+
+    source = out.with_suffix(".tfrecord")
+    write_tfrecord(source, records())
+    done = folder.done()
+    measured = {cell.hash for job in jobs if job.number in done for cell in job.cells}
+    if len(measured) < scope.cells:
+        label = f"{label} ({len(measured):,} of {scope.cells:,} cells of {scope.name})"
+    return build_index(source, out, label=label)
+
+
+def _cells_and_scope(wanted: Tabulation) -> tuple[list[Cell], Scope]:
+    from harness.tabulation.cell_list import read_cells
+    from spaces.nb101.space import get_space
+
+    space = get_space(wanted.space)
+    if wanted.cells is None:
+        name, cells = f"space {wanted.space}", space.cells()
+    else:
+        name, cells = wanted.cells.name, read_cells(wanted.cells, space)
+    return cells[: wanted.first], Scope(name, len(cells))
+
+
+def _label_and_out(wanted: Tabulation, benchmark: str) -> tuple[str, Path]:
+    label = wanted.label or benchmark
+    if "".join(filter(str.isalnum, label)).lower() in ("nb101", "nasbench101"):
+        raise UserError(f"--label: what is measured here is not NAS-Bench-101, so expected another name, got {label!r}")
+    of = f"space{wanted.space}" if wanted.cells is None else wanted.cells.stem
+    out = wanted.out or data_folder() / f"{label}_{of}.index"
+    if out.suffix == ".tfrecord":
+        raise UserError(f"--out: expected the path of the index, got {out}; the .tfrecord comes beside it")
+    return label, out
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device: torch finds no CUDA device here; expected one, or --device cpu")

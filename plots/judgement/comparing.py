@@ -1,0 +1,62 @@
+"""A comparison from question to answer: what a command line asks, the runs that count, text and files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from harness.errors import UserError
+from plots.judgement.files import write
+from plots.judgement.findings import Question
+from plots.judgement.judging import judge
+from plots.judgement.measures import MEASURES
+from plots.judgement.text import as_text
+from plots.runs.survey import survey
+
+
+def asked_question(metric: str, family: str, baseline: str | None, epochs: int | None) -> Question:
+    """The question that a command line asks; see `Question` for what each part means.
+
+    Raises:
+        UserError: there is no such measure.
+    """
+    if metric not in MEASURES:
+        raise UserError(f"--metric: expected list or one of {', '.join(MEASURES)}, got {metric!r}")
+    return Question(metric, family, baseline or Question().baseline, epochs)
+
+
+def check_baseline(baseline: str | None, judged: Iterable[str]) -> None:
+    """Refuse a baseline asked for that is none of the methods judged, where any is.
+
+    Raises:
+        UserError: it is none of them.
+    """
+    names = sorted(set(judged))
+    if baseline and names and baseline not in names:
+        raise UserError(f"--baseline: expected one of {', '.join(names)}, got {baseline!r}")
+
+
+def compare(results: Path, question: Question, baseline: str | None, out: Path | None) -> None:
+    """Print what the runs at or below a folder show, write it as CSV and JSON, and print the path of each file.
+
+    Args:
+        results: the folder.
+        question: what is asked.
+        baseline: the method that the command line names to compare with; None where it names none.
+        out: where to write; None for `statistics` in the folder.
+
+    Raises:
+        UserError: no run counts, or there is no such baseline.
+        RunFolderError: there is no such folder.
+    """
+    judgement = judge(survey(results), question)
+    if not judgement.blocks:
+        reasons = "; ".join(f"{one.path}: {one.reason}" for one in judgement.left_out[:3]) or "it holds none"
+        raise UserError(
+            f"{results}: no run counts ({reasons}{', ...' if len(judgement.left_out) > 3 else ''}); "
+            "`python -m harness.run` makes one, --epochs counts unfinished ones"
+        )
+    check_baseline(baseline, (method.name for block in judgement.blocks for method in block.methods))
+    print(as_text(judgement), end="")
+    for path in write(judgement, out or results / "statistics"):
+        print(path)

@@ -1,0 +1,30 @@
+"""Size and quirks of the DARTS search network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spaces.base import NetworkConfig
+
+
+@dataclass(frozen=True)
+class SupernetConfig(NetworkConfig):
+    """Size and quirks of a DARTS supernet; the defaults are those of the paper's searches."""
+
+    channels: int = 16
+    """Width C of the first cells' nodes; doubles at each of the two reduction cells. The stem has 3 C."""
+
+    cells: int = 8
+    """Number of cells, those at one and at two thirds of it being reduction cells."""
+
+    batchnorm_momentum: float = 0.1
+    """Share of the last batch in the running statistics; torch's own, as published."""
+
+    partial_channels: int = 1
+    """k: the first k-th of an edge's channels goes through the operations, the others pass by. 1 for all; PC-DARTS
+    takes 4."""
+
+    @property
+    def scale(self) -> str:
+        """The size in words."""
+        return f"{self.channels} channels, {self.cells} cells"
