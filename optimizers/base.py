@@ -31,7 +31,7 @@ from optimizers import state
 from optimizers.companions.base import Companion
 from optimizers.config import OptimizerConfig
 from optimizers.randomness import Randomness
-from optimizers.steps import Batch, Purpose, StepIndex, StepResult
+from optimizers.steps import Batch, Purpose, StepIndex, StepResult, check_declarations
 from optimizers.task import Task
 from optimizers.weight_training import cosine, folded_weights, make_sgd, set_rate
 from spaces.base import Architecture, Network, Outputs, Pass, Weights
@@ -81,10 +81,7 @@ class Optimizer(ABC):
 
     def __init_subclass__(cls, **named: Any) -> None:
         super().__init_subclass__(**named)
-        for hook in ("loss", "architecture_loss", "evaluation_weights"):
-            flag = "projects" if hook == "evaluation_weights" else "plain_loss"
-            if hook in vars(cls) and flag not in vars(cls):
-                raise TypeError(f"{cls.__name__} overrides {hook}; say in its body whether {flag} = True or False")
+        check_declarations(cls, {"plain_loss": ("loss", "architecture_loss"), "projects": ("evaluation_weights",)})
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -48,6 +48,21 @@ class StepResult:
 
     loss: Tensor
     score: Tensor
+
+
+def check_declarations(kind: type, hooks_of: Mapping[str, Sequence[str]]) -> None:
+    """Check that a class which overrides a hook says in its own body whether a declaration about it still holds.
+
+    Args:
+        kind: the class.
+        hooks_of: declaration, a class attribute -> the hooks that it speaks of.
+
+    Raises:
+        TypeError: it overrides one and does not say.
+    """
+    for flag, hooks in hooks_of.items():
+        if flag not in vars(kind) and (own := [hook for hook in hooks if hook in vars(kind)]):
+            raise TypeError(f"{kind.__name__} overrides {own[0]}; say in its body whether {flag} = True or False")
 
 
 def at_step(draws: Iterable[Tensor], index: StepIndex) -> list[Tensor]:

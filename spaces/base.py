@@ -8,7 +8,8 @@ and applies no softmax.
 What a network can do beyond the plain pass is declared in its `Abilities` and asked for there. Nobody guesses it from a
 class or a device.
 
-Importing this module imports no torch, so that what only reads or lists architectures starts at once.
+Importing this module imports no torch, so that what only reads or lists architectures starts at once. It is long since
+the whole contract is to be read in one place.
 """
 
 from __future__ import annotations

@@ -57,7 +57,8 @@ def compute(then: Revisited, cells: int = CELLS) -> dict[str, Any]:
     """Measure cells, write `correlation/epoch<e>.json` and give its content; what is there stays.
 
     Raises:
-        UserError: the table has fewer cells, or a result of another number of cells is there.
+        UserError: the table has fewer cells.
+        ResultError: a result of another number of cells is there, or another process is at it.
     """
     from harness.revisit.ranking import CHUNK, draw_cells, measure
     from harness.tables.truths import Truths

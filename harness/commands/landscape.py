@@ -49,7 +49,8 @@ def compute(then: Revisited, points: int = POINTS, radius: float = RADIUS) -> No
     """Measure the accuracy on a grid and write `landscape/epoch<e>.json`, row by row; what is there stays.
 
     Raises:
-        UserError: the method has no landscape, or one of another extent is there.
+        UserError: the method has no landscape.
+        ResultError: a landscape of another extent is there, or another process is at it.
     """
     from harness.revisit.surface import Surface, check_suitable, coordinates
 

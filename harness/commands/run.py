@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cli import OneLineParser, positive_integer, run_command
+from harness.cli import OneLineParser, parse_overrides, positive_integer, run_command
 from harness.errors import UserError
 from harness.launch.pool import quit_on_signals
 from harness.launch.request import Request
@@ -161,23 +161,6 @@ def parse_epochs(text: str) -> list[int]:
     if numbers and numbers[0] < 0:
         raise UserError(f"--keep: expected epochs such as 0,50,100, got {text!r}")
     return numbers
-
-
-def parse_overrides(pairs: Sequence[str]) -> dict[str, str]:
-    """What `--set` was given, as key -> value.
-
-    Raises:
-        UserError: not of the form key=value, or a key twice.
-    """
-    overrides: dict[str, str] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key.strip():
-            raise UserError(f"--set: expected key=value such as perturbation.steps=1, got {pair!r}")
-        if key.strip() in overrides:
-            raise UserError(f"--set: {key.strip()} is given twice")
-        overrides[key.strip()] = value.strip()
-    return overrides
 
 
 def _print_lists(optimizers: bool, benches: bool, as_json: bool) -> None:

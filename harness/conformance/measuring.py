@@ -117,7 +117,7 @@ def measuring_changes_nothing(subject: Subject) -> None:
 
 
 def _measure(optimizer: Optimizer) -> dict[str, Tensor]:
-    """All that `harness.search` measures after an epoch, by name."""
+    """All that `harness.search.loop` measures after an epoch, by name."""
     measured: dict[str, Tensor] = {}
     last = batch(60_000)
     if optimizer.alphas:

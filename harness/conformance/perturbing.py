@@ -99,9 +99,7 @@ def _seen_by_weight_step(optimizer: Optimizer, index: int, training: Batch) -> t
         return network.passes[-1], calls.derivatives
     mixture = weight_mixture(optimizer, index, training)
     if mixture is None:
-        raise Violation(
-            "step makes no pass in training mode at self.weights, so that no weight is trained. Look at step"
-        )
+        raise Violation("step makes no pass in training mode at self.weights, which then learn nothing. Look at step")
     return mixture, calls.derivatives
 
 

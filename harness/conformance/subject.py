@@ -165,7 +165,7 @@ def validation() -> list[Batch]:
 
 
 def train(optimizer: Optimizer, epochs: Iterable[int]) -> None:
-    """Whole epochs, as `harness.search` runs them; companions are shown what they want measured."""
+    """Whole epochs, as `harness.search.loop` runs them; companions are shown what they want measured."""
     for epoch in epochs:
         optimizer.begin_epoch(epoch)
         for step in range(optimizer.steps):

@@ -48,9 +48,11 @@ class ProjectionProbe(Probe):
     phase = "projection"
 
     def measure(self, state: State) -> dict[str, float | None]:
-        """The entries `FIELDS`; None where there is nothing to measure, or it is not finite."""
+        """The entries `FIELDS`, with the task's score for accuracy; None where there is none, or it is not finite."""
         optimizer = state.optimizer
-        measured: dict[str, float | None] = dict.fromkeys(FIELDS)
+        of_score = f"projection_{optimizer.task.score.name}"
+        names = (of_score if name == "projection_accuracy" else name for name in FIELDS)
+        measured: dict[str, float | None] = dict.fromkeys(names)
         if not (optimizer.alphas and optimizer.projects):
             return measured
         present, projected = present_mixture(optimizer), projected_mixture(optimizer)
@@ -60,7 +62,7 @@ class ProjectionProbe(Probe):
         score, loss = validate(state, lambda _, inputs: optimizer.supernet(weights, projected, inputs, how))
         numbers = {
             "projection_loss": loss,
-            f"projection_{optimizer.task.score.name}": score,
+            of_score: score,
             "mixture_distance": squared_distance(present, projected),
             "entropy": mean_entropy(present),
         }

@@ -161,7 +161,9 @@ class Quantity:
             if not isinstance(value, _JSON[key]) or isinstance(value, bool) != (_JSON[key] is bool):
                 raise ValueError(f"quantity {given['name']!r}: expected {key} as {_WORDS[_JSON[key]]}, got {value!r}")
         if "panels" in given:
-            # A chart that a later version has.
+            if not all(isinstance(one, str) for one in given["panels"]):
+                raise ValueError(f"quantity {given['name']!r}: expected panels as names, got {given['panels']!r}")
+            # A panel that a later version has is among the further ones.
             given["panels"] = tuple(dict.fromkeys(one if one in PANELS else FURTHER for one in given["panels"]))
         if "range" in given:
             limits = [None if limit is None else as_number(limit) for limit in given["range"]]

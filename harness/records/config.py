@@ -36,7 +36,7 @@ _OPTIONAL: Mapping[str, tuple[type, ...]] = {
     "quantities": (list,),
 }
 _KINDS = {str: "text", int: "a whole number", dict: "an object", list: "a list"}
-_SPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SPACE = re.compile(r"(?!space\d+$)[A-Za-z][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,8 @@ def check_config(folder: RunFolder, content: Mapping[str, Any]) -> None:
     space = content["space"]
     if isinstance(space, str) and not _SPACE.fullmatch(space):
         raise RunFolderError(
-            f"{folder.path}: {CONFIG}: expected space as a number, or a name of letters, digits, '.', '_' and '-', got "
-            f"{space!r}"
+            f"{folder.path}: {CONFIG}: expected space as a whole number, or as a name that begins with a letter, "
+            f"got {space!r}"
         )
 
 

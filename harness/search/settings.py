@@ -76,7 +76,7 @@ class HessianConfig:
 
     mixture: bool = False
     """Whether the Hessian by the mixture's coefficients is taken besides, at the same epochs; it costs as much again.
-    Recorded is its spectral norm (`harness.theory`)."""
+    Recorded is its spectral norm (`harness.probes.projection`)."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,8 @@ class ComputeConfig:
     """Whether a step is recorded in a CUDA graph and replayed, where the method allows it. Of no effect on a CPU."""
 
     fuse: bool = True
-    """Whether a cell is one function with its own derivative: fused kernels on a GPU (`spaces.fused`), fewer passes
-    over the maps on a CPU (`spaces.direct`). Otherwise every operation is the library's, one after another."""
+    """Whether a cell is one function with its own derivative: fused kernels on a GPU, fewer passes over the maps on a
+    CPU (`spaces.nb101.fast`). Otherwise every operation is the library's, one after another."""
 
     precision: Literal["float32", "tf32"] = "float32"
     """Arithmetic of convolutions and matrix products on a GPU: IEEE single precision, or TF32 with ten bits of

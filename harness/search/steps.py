@@ -1,8 +1,8 @@
 """The steps of an epoch: one after another, or each as one launch of a recorded step.
 
 Both make the same steps from the same draws. `RecordedSteps` keeps everything that a step reads at fixed places, the
-number of the step included, so that a CUDA graph of one step serves for all (`harness.capture`): it is copied there
-before the epoch, and nothing waits for the device until its end.
+number of the step included, so that a CUDA graph of one step serves for all (`harness.search.capture`): it is copied
+there before the epoch, and nothing waits for the device until its end.
 """
 
 from __future__ import annotations

@@ -91,7 +91,8 @@ def draw_cell(axes: Axes, graph: Graph, colours: dict[str, str] | None = None) -
         axes.add_patch(
             FancyBboxPatch(corner, BOX_WIDTH, BOX_HEIGHT, boxstyle=style, fc=face, ec="0.25", lw=0.6, zorder=3)
         )
-        axes.add_patch(PathPatch(_lettering(LABELS.get(node, node), x, y), fc="black", lw=0, zorder=4))
+        if node:
+            axes.add_patch(PathPatch(_lettering(LABELS.get(node, node), x, y), fc="black", lw=0, zorder=4))
     for label, (x, y), width in edge_labels(curves, places):
         corner = (x - width / 2, y - LABEL_HEIGHT / 2)
         axes.add_patch(Rectangle(corner, width, LABEL_HEIGHT, fc=colours.get(label, "white"), lw=0, zorder=5))

@@ -17,6 +17,8 @@ def block_caveats(
     comparison: Comparison, methods: Sequence[MethodSummary], family: Family, budget: float, baseline: str
 ) -> tuple[str, ...]:
     """What limits the summaries and tests of one comparison, most important first."""
+    if not comparison.is_judged:
+        return (NO_JUDGE, *_of_unequal_runs(comparison.methods, methods), _of_seconds(comparison.methods, budget))
     return (
         *_of_baseline(family, baseline),
         *_of_tests(family),
@@ -43,6 +45,7 @@ def overall_caveats(blocks: Sequence[Block], methods: Sequence[str], ranks: Rank
     return tuple(caveats)
 
 
+NO_JUDGE = "No judge: nothing says how good the derived cells are, so there are no test errors to compare."
 NO_OPTIMUM = "No regret: the runs do not record the lowest test error of the space."
 
 

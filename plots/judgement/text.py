@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from harness.records.run_folder import space_name, space_names
 from harness.records.statistics import LEVEL, Estimate
-from plots.judgement.caveats import numbers
+from plots.judgement.caveats import NO_JUDGE, numbers
 from plots.judgement.findings import BASELINE, Block, Detection, Family, Judgement, MethodSummary, Overall, Summary
 from plots.judgement.measures import MEASURES, Measure
 from plots.runs.records import counted
@@ -44,6 +44,7 @@ def _block(block: Block, metric: Measure) -> Iterator[str]:
     epochs = {method.epochs for method in block.methods}
     asked = counted(max(epochs), "epoch") if len(epochs) == 1 else "epochs differ"
     table = f"table: {block.table}" + (f" ({block.table_sha256[:12]})" if block.table_sha256 else "")
+    table = "no judge, so no errors" if NO_JUDGE in block.caveats else table
     yield f"== {block.bench}, {space_name(block.space)}"
     yield " · ".join(part for part in (table, block.scale, asked) if part)
     for part in (

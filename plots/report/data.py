@@ -24,6 +24,7 @@ from harness.records.line import EpochLine
 from harness.records.run_folder import EPOCHS, Line, RunFolder, RunFolderError, SpaceLabel, space_names
 from plots.drawing import cell, style
 from plots.drawing.anytime import at_some_epochs
+from plots.judgement.caveats import NO_JUDGE as NO_JUDGE_CAVEAT
 from plots.judgement.caveats import machine, numbers
 from plots.judgement.files import plain
 from plots.judgement.findings import Block, Judgement, Overall
@@ -166,7 +167,7 @@ def _warnings(comparison: Comparison, configs: Mapping[str, Data]) -> Iterator[s
     """Why numbers must not be taken for the paper's."""
     kinds = {str((config.get("table") or {}).get("kind") or "unknown") for config in configs.values()}
     if kinds == {NO_JUDGE}:
-        yield "No judge: nothing says how good the derived cells are, so there are no test errors and no statistics."
+        yield NO_JUDGE_CAVEAT
     elif kinds != {OFFICIAL}:
         yield (
             f"Stand-in table: test errors come from {comparison.table} (kind: {', '.join(sorted(kinds))}), not from an "

@@ -1,9 +1,10 @@
 """The supernet with everything between its convolutions in a few kernels, for a CUDA device.
 
 A cell's convolutions are the library's. Batch norm, ReLU, pooling, weighting and sums, which read and write maps and
-compute next to nothing, are Triton kernels that read each map once (`spaces.fused_kernels`). A cell is one function of
-its input's projections and its coefficients, with its own derivative; there is no second one. Numbers differ from the
-plain supernet's by rounding alone.
+compute next to nothing, are Triton kernels that read each map once (`spaces.nb101.fast.kernels`). A cell is one
+function of its input's projections and its coefficients, with its own derivative; there is no second one. Numbers
+differ from the plain supernet's by rounding alone. Forward pass and derivative mirror each other line by line, hence
+the module's length.
 """
 
 from __future__ import annotations

@@ -138,6 +138,8 @@ class Judges:
     @dataclass(frozen=True)
     class JudgeOptions:
         recipe: object
+        table_kind: object = None
+        every: int = 10
 
     @staticmethod
     def get_judge(kind: str, benchmark: Benchmark, space: object, options: object) -> object:
@@ -160,13 +162,13 @@ def test_the_judge_of_a_search_is_the_spaces_the_benchmarks_or_the_one_asked_for
         bench.judge(Labelled(1)),
         bench.judge(Labelled("toy")),
         bench.judge(Labelled(1), "none"),
-        bench.judge(Labelled(1), options="others"),
+        bench.judge(Labelled(1), every=2),
     ]
     assert judges == [
         ("table", "trial", Labelled(1), recipe),
         ("train", "trial", Labelled("toy"), recipe),
         ("none", "trial", Labelled(1), recipe),
-        ("table", "trial", Labelled(1), "others"),
+        ("table", "trial", Labelled(1), Judges.JudgeOptions(Judges.TrainRecipe(3), every=2)),
     ]
     content = bench_file.read_text()
     bench_file.write_text(content.replace("epochs = 3", 'epochs = "3"'))

@@ -14,6 +14,7 @@ from torch import Tensor
 from harness.cli import run_command
 from harness.commands import landscape
 from harness.errors import UserError
+from harness.records.journal import ResultError
 from harness.records.run_folder import LANDSCAPE, RunFolder
 from harness.revisit.search import revisit
 from harness.revisit.surface import Surface, check_suitable, coordinates
@@ -144,7 +145,7 @@ def test_what_is_there_is_not_computed_again_and_another_extent_is_refused(
     written = run.result(LANDSCAPE, 2).stat().st_mtime_ns
     landscape.compute(revisit(run, 2, device="cpu"), 3, RADIUS)
     assert "there already" in capsys.readouterr().out
-    with pytest.raises(UserError, match=r"was computed with radius = 1\.5, asked for is 2"):
+    with pytest.raises(ResultError, match=r"was computed with radius = 1\.5, asked for is 2"):
         landscape.compute(revisit(run, 2, device="cpu"), 3, 2.0)
     assert run.result(LANDSCAPE, 2).stat().st_mtime_ns == written
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from harness.commands.report import main
-from harness.records.line import nasbench_graph
+from harness.records.line import Graph, nasbench_graph
 from plots.drawing import cell
 from plots.judgement.findings import Question
 from plots.judgement.judging import judge
@@ -29,6 +29,7 @@ from tests.support.report_runs import (
     HOSTILE_NAME,
     METHODS,
     edit_config,
+    edit_lines,
     read_lines,
     write_study,
     write_trouble,
@@ -383,6 +384,47 @@ def test_a_cell_is_laid_out_as_on_the_figures(study: Path, open_page: Open) -> N
         assert [(source, target) for source, target, _ in drawn] == [edge[:2] for edge, _ in curves]
         for (_, _, points), (_, curve) in zip(drawn, curves, strict=True):
             np.testing.assert_allclose(points, curve, atol=1e-12)
+
+
+def test_a_quantity_that_runs_carry_has_a_chart_of_its_own(tmp_path: Path, open_page: Open) -> None:
+    entry = {"name": "alpha_norm", "label": "norm of the alphas", "meaning": "A norm.", "percent": True}
+    for path in write_runs(tmp_path, ["darts"], [1], seeds=2, epochs=3):
+        edit_config(path, lambda config: {**config, "quantities": [entry]})
+        edit_lines(path, lambda line: {**line, "alpha_norm": 0.5})
+    page = open_page(url(tmp_path)).page
+    assert page.locator("#further h3").all_text_contents() == ["Norm of the alphas"]
+    assert page.evaluate("charts['further-alpha_norm'].specification.yLabel") == "norm of the alphas (%)"
+    assert page.evaluate("charts['further-alpha_norm'].curves.at(-1).y") == [50, 50, 50, 50]
+    assert page.locator("#further .note").inner_text() == "A norm."
+
+
+def test_without_such_a_quantity_there_is_no_section_for_it(study: Path, open_page: Open) -> None:
+    assert open_page(url(study)).page.locator("#further").is_hidden()
+
+
+def test_a_cell_with_its_operations_on_the_edges_is_drawn_as_on_the_figures(tmp_path: Path, open_page: Open) -> None:
+    edges = ((0, 1, "skip"), (0, 2, "conv"), (1, 2, "pool"), (1, 2, "conv"))
+    graphs = [{"title": title, "nodes": ["a", "b", "c"], "edges": edges} for title in ("normal", "reduce")]
+    (path,) = write_runs(tmp_path, ["darts"], [1], seeds=1, epochs=1)
+    edit_lines(path, lambda line: {**line, "graphs": graphs})
+    page = open_page(url(tmp_path)).page
+    assert page.locator("#cell-drawing .kind").all_text_contents() == ["normal", "reduce"]
+    drawn = page.locator("#cell-drawing .small").all_text_contents()
+    assert sorted(drawn) == sorted([label for _, _, label in edges] * 2)
+    graph = Graph("normal", ("a", "b", "c"), edges)
+    places = cell.layout(graph)
+    labels = cell.edge_labels(cell.edge_curves(graph, places), places)
+    on_page = page.evaluate(
+        """(graph) => {
+          const places = cellLayout(graph, data.drawing);
+          return cellLabels(cellEdges(graph, places, data.drawing), places, data.drawing);
+        }""",
+        dataclasses.asdict(graph),
+    )
+    assert [label for label, _, _ in on_page] == [label for label, _, _ in labels]
+    for (_, at, width), (_, expected, its) in zip(on_page, labels, strict=True):
+        np.testing.assert_allclose(at, expected, atol=1e-12)
+        assert width == pytest.approx(its)
 
 
 def test_theory_panels_show_the_means_or_one_run(study: Path, open_page: Open) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from harness.data.arrays import ImageArrays
 from harness.data.datasets.cifar10 import CIFAR10_MEAN, CIFAR10_STD
-from harness.data.images import Augmentation, EpochDraws, Split, draw_epoch, halve
+from harness.data.images import Augmentation, EpochDraws, Split, draw_epoch, halve, shrunk
 from harness.errors import UserError
 from tests.support.golden_vectors import golden_json
 
@@ -328,3 +328,25 @@ def test_settings_without_sense_are_refused() -> None:
 def test_images_that_are_not_bytes_are_refused() -> None:
     with pytest.raises(ValueError, match="expected uint8 images"):
         Split(torch.zeros(2, 3, 4, 4), torch.zeros(2, dtype=torch.int64), CIFAR10_MEAN, CIFAR10_STD)
+
+
+def test_shrunk_images_are_means_of_squares_of_pixels() -> None:
+    images = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
+    small = shrunk(images, 2)
+    assert small.shape == (2, 3, 2, 2)
+    assert small[0, 0].tolist() == [[2, 4], [10, 12]]  # means 2.5, 4.5, 10.5, 12.5, rounded to even
+    assert shrunk(images, 1) is images
+    with pytest.raises(UserError, match="expected a divisor of the images' 4 x 4 pixels, got 3"):
+        shrunk(images, 3)
+
+
+def test_fresh_batches_are_each_drawn_from_all_images_and_leave_the_other_draws_alone() -> None:
+    passing = draw_epoch(10, 4, torch.Generator().manual_seed(3), Augmentation(2, flip=True))
+    fresh = draw_epoch(10, 4, torch.Generator().manual_seed(3), Augmentation(2, flip=True), fresh=True)
+    assert sorted(passing.permutation.tolist()) == list(range(10))
+    batches = [fresh.permutation[start : start + 4] for start in (0, 4, 8)]
+    assert [len(batch) for batch in batches] == [4, 4, 2]
+    assert all(len(set(batch.tolist())) == len(batch) for batch in batches)
+    assert sorted(fresh.permutation.tolist()) != list(range(10))
+    for name in ("dy", "dx", "flip", "cutout", "noise"):
+        assert torch.equal(getattr(passing, name), getattr(fresh, name))

@@ -70,7 +70,7 @@ def test_colours_are_fixed() -> None:
 
 
 def test_an_unknown_method_looks_the_same_in_another_process() -> None:
-    code = "from plots import style; print(style.look('my_method'), style.look('darts@x'))"
+    code = "from plots.drawing import style; print(style.look('my_method'), style.look('darts@x'))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == f"{style.look('my_method')} {style.look('darts@x')}"
 

@@ -105,7 +105,7 @@ def test_the_command_prints_the_folders(tmp_path: Path, capsys: pytest.CaptureFi
 def test_without_the_extra_one_line_says_what_to_install(tmp_path: Path) -> None:
     write_runs(tmp_path, ["darts"], [1], seeds=1, epochs=1)
     code = (
-        "import sys; sys.modules['tensorboard'] = None; from harness.errors import run_command; "
+        "import sys; sys.modules['tensorboard'] = None; from harness.cli import run_command; "
         "from harness.report import main; sys.exit(run_command(lambda: main(sys.argv[1:])))"
     )
     command = [sys.executable, "-c", code, str(tmp_path), "--tensorboard", str(tmp_path / "events")]

@@ -22,7 +22,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).parents[3]
-PAGE = ROOT / "plots" / "page"
+PAGE = ROOT / "plots" / "report" / "page_files"
 HOSTILE_TEXT = "</script><script>alert(1)</script><!--<script>\u2028\u2029\"'&\ud800"
 
 
@@ -121,6 +121,7 @@ def test_uplot_is_the_file_that_its_record_names_and_its_licence_is_in_the_page(
 
 
 def test_the_wheel_ships_every_file_of_the_page() -> None:
-    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["plots"]
-    shipped = {path for pattern in patterns for path in (ROOT / "plots").glob(pattern)}
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    patterns = settings["package-data"]["plots.report"]
+    shipped = {path for pattern in patterns for path in (ROOT / "plots" / "report").glob(pattern)}
     assert {path for path in PAGE.rglob("*") if path.is_file()} <= shipped

@@ -144,7 +144,7 @@ def test_csv_holds_the_numbers_and_the_conditions(write_run: WriteRun, tmp_path:
 
 def test_plots_load_neither_torch_nor_optimizers() -> None:
     code = (
-        "import sys, harness.plot, plots.anytime, plots.hessian, plots.decay; "
+        "import sys, harness.plot, plots.figures.writing, plots.report.writing, plots.report.live; "
         "print(sorted({name.partition('.')[0] for name in sys.modules} & {'torch', 'optimizers', 'spaces'}))"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
