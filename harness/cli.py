@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from harness.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError
+from harness.intruders import refuse_intruders
 from harness.records.config import results_folder
 from harness.records.run_folder import RunFolder, RunFolderError
 
@@ -29,6 +30,7 @@ def run_command(main: Callable[[], int | None]) -> int:
         system, 130 after Ctrl-C, 141 where nobody reads the output any more.
     """
     try:
+        refuse_intruders()
         return main() or 0
     except (UserError, RunFolderError) as error:
         message = str(error)

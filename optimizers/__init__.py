@@ -1,0 +1,1 @@
+"""Methods: how a one-shot search moves. Part of one-shot-nas-harness."""

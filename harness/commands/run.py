@@ -184,9 +184,10 @@ def _print_lists(optimizers: bool, benches: bool, as_json: bool) -> None:
         if as_json:
             content["benches"] = [{"name": bench.name, "summary": bench.summary} for bench in BENCHMARKS]
         else:
+            width = max(len(bench.name) for bench in BENCHMARKS) + 2
             for bench in BENCHMARKS:
-                print(f"{bench.name:14}{bench.summary}")
-            print(f"{'FILE.toml':14}any other; the docstring of harness/benchmarks/files.py shows one")
+                print(f"{bench.name:{width}}{bench.summary}")
+            print(f"{'FILE.toml':{width}}any other; the docstring of harness/benchmarks/files.py shows one")
     if as_json:
         print(json.dumps(content, indent=1))
 
@@ -264,7 +265,12 @@ def _parser() -> argparse.ArgumentParser:
         "are skipped, half-done ones go on.",
     )
     add = parser.add_argument
-    add("--space", type=_space, metavar="NUMBER|NAME", help="search space: 1, 2 or 3")
+    add(
+        "--space",
+        type=_space,
+        metavar="NUMBER|NAME",
+        help="search space: 1, 2 or 3 of NAS-Bench-1Shot1, nb201, darts, s1, ...",
+    )
     add("--optimizer", metavar="NAME", help="method, or module:Class for one of your own; `list` prints what there is")
     add("--seeds", metavar="N|RANGE|LIST", help="6 means seeds 0 to 5; 2-4 means 2, 3 and 4; 3,5,7 means those")
     add("--seed", type=_whole_number(0, 10**18), metavar="K", help="the seed K alone, as for an array of jobs")

@@ -34,7 +34,19 @@ def launch(requests: Sequence[Request], dry_run: bool = False) -> int:
         for plan in plans:
             describe(plan)
         return 0
-    for results in dict.fromkeys(request.results for request in requests):
+    return launch_plans(plans)
+
+
+def launch_plans(plans: Sequence[Plan]) -> int:
+    """Run all seeds of some plans that are not finished, in one pool, and tell how each ended.
+
+    Returns:
+        exit status, as of `launch`.
+
+    Raises:
+        UserError: a results folder cannot be written; then nothing is run.
+    """
+    for results in dict.fromkeys(seed.request.results for plan in plans for seed in plan.seeds):
         _check_writable(results)
     status = _run(plans)
     for plan in plans:

@@ -69,7 +69,7 @@ class Progress:
 def _figures(line: Line) -> str:
     """The figures of an epoch that tell how a search gets on."""
     error = line["test_error"]
-    test = "not in table" if error is None else f"{100 * error:.2f} %"
+    test = "not known" if error is None else f"{100 * error:.2f} %"
     text = f"supernet {100 * line['supernet_valid_accuracy']:.1f} %, test error {test}"
     if line["lambda_max"] is not None:
         text += f", lambda_max {line['lambda_max']:.3g}"

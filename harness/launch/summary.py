@@ -27,4 +27,4 @@ def summary(seed: Seed) -> str:
 
 
 def _percent(error: float | None) -> str:
-    return "not in the table" if error is None else f"{100 * error:.2f} %"
+    return "not known" if error is None else f"{100 * error:.2f} %"

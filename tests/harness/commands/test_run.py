@@ -349,8 +349,8 @@ def test_one_seed_is_asked_for_by_its_number(tmp_path: Path, capsys: pytest.Capt
 
 
 BAD = [
-    (["--space", "4"], "--space"),
-    (["--space", "darts"], "--space: expected one of 1, 2, 3, got 'darts'"),
+    (["--space", "4"], "--space: unknown space '4'; did you mean s4?"),
+    (["--space", "nb102_1"], "--space: unknown space 'nb102_1'; did you mean nb101_1?"),
     (["--optimizer", "dart"], "unknown optimizer 'dart'; did you mean darts"),
     (["--optimizer", "sdart_adv"], "unknown optimizer 'sdart_adv'; did you mean sdarts_adv"),
     (["--optimizer", "something"], "unknown optimizer 'something'; known: darts"),
@@ -368,7 +368,7 @@ BAD = [
     (["--name", "a/b"], "--name: expected letters"),
     (["--device", "tpu"], "--device"),
     (["--set", "data.images=100000"], "data.images: expected 1 to 600"),
-    (["--set", "network.cells=0"], "expected at least 1 of network.cells"),
+    (["--set", "network.cells=0"], "network.cells: expected"),
     (["--set", "network.partial_channels=3"], "expected network.channels (8) to be a multiple of"),
     (["--frobnicate"], "--frobnicate"),
     (["--grid"], "--grid: darts has no grid of its own, r_darts_l2 and r_darts_dp have"),
