@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from harness.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError
+from harness.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError, printable
 from harness.intruders import refuse_intruders
 from harness.records.config import results_folder
 from harness.records.run_folder import RunFolder, RunFolderError
@@ -46,7 +46,7 @@ def run_command(main: Callable[[], int | None]) -> int:
             raise
         where = f"{error.filename}: " if error.filename else ""
         message = f"{where}{error.strerror}; what was recorded before is kept"
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
     return EXIT_USER_ERROR
 
 
@@ -139,6 +139,12 @@ def add_checkpoints(parser: argparse.ArgumentParser) -> None:
         help="epochs whose checkpoints are there, `harness.run --keep` keeps them (default: the last)",
     )
     add("--bench", metavar="FILE.toml", help="the benchmark, where it is not a built-in one")
+    add(
+        "--optimizer",
+        metavar="MODULE:CLASS",
+        help="the method of the runs, where it is not built in: its module is imported because you name it, never "
+        "because a run folder does",
+    )
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda where there is one")
     add("--out", metavar="DIR", type=Path, help="where the figure goes (default: RESULTS/figures)")
 

@@ -13,3 +13,13 @@ EXIT_BROKEN_PIPE = 141
 
 class UserError(Exception):
     """A mistake outside the program: one line that says what was expected, what came and what to do."""
+
+
+def printable(text: str) -> str:
+    """The text with what steers a terminal shown, as `\\x1b`, rather than sent: a folder may have any name."""
+    return "".join(
+        letter
+        if letter.isprintable() or letter in "\n\t"
+        else letter.encode("unicode_escape", "surrogatepass").decode()
+        for letter in text
+    )

@@ -2,67 +2,44 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
+from spaces.ranges import Range
 
-@dataclass(frozen=True)
-class Range:
-    """Which numbers a setting takes, as metadata of its type: `learning_rate: Annotated[float, Range(0, 10)] = 0.025`.
-
-    Whatever sets the setting checks it (`harness.search.values`), so that a mistake is one line that names the bound.
-    """
-
-    low: float = -math.inf
-    """The lower bound."""
-
-    high: float = math.inf
-    """The upper bound."""
-
-    low_open: bool = False
-    """Whether the lower bound itself is refused."""
-
-    high_open: bool = False
-    """Whether the upper bound itself is refused."""
-
-    def __contains__(self, number: float) -> bool:
-        above = number > self.low if self.low_open else number >= self.low
-        below = number < self.high if self.high_open else number <= self.high
-        return above and below
-
-    def __str__(self) -> str:
-        """In words, after `a number` or `a whole number`."""
-        words = []
-        if self.low > -math.inf:
-            words.append(f"{'above' if self.low_open else 'from'} {self.low:,}")
-        if self.high < math.inf:
-            bound = "below" if self.high_open else "to" if words and not self.low_open else "up to"
-            words.append(f"{bound} {self.high:,}")
-        return " ".join(words)
+__all__ = [
+    "AlphaConfig",
+    "DropPathConfig",
+    "EarlyStoppingConfig",
+    "HessianPenaltyConfig",
+    "OptimizerConfig",
+    "PerturbationConfig",
+    "Range",
+    "WeightConfig",
+]
 
 
 @dataclass(frozen=True)
 class WeightConfig:
     """How the weight step trains the supernet (SmoothDARTS `optimizers/darts/train_search.py`)."""
 
-    learning_rate: float = 0.025
+    learning_rate: Annotated[float, Range(0, 1e9)] = 0.025
     """First learning rate of SGD."""
 
-    learning_rate_min: float = 0.001
+    learning_rate_min: Annotated[float, Range(0, 1e9)] = 0.001
     """Learning rate that the cosine falls to."""
 
     skip_first_rate: bool = True
     """Whether epoch e (from 0) takes the cosine at e + 1, as the published code does under torch 1.1 and later, so that
     the first value is never used and the last epoch runs at the minimum."""
 
-    momentum: float = 0.9
+    momentum: Annotated[float, Range(0, 1)] = 0.9
     """Momentum of SGD."""
 
-    weight_decay: float = 3e-4
+    weight_decay: Annotated[float, Range(0, 1e6)] = 3e-4
     """Decay of all weights, batch norm included."""
 
-    gradient_clip: float = 5.0
+    gradient_clip: Annotated[float, Range(0, 1e12, low_open=True)] = 5.0
     """Largest norm of the weights' gradient."""
 
     skip_unused: bool = True
@@ -79,25 +56,25 @@ class WeightConfig:
 class AlphaConfig:
     """How the architecture step moves the alphas (SmoothDARTS `optimizers/darts/architect.py`)."""
 
-    learning_rate: float = 3e-4
+    learning_rate: Annotated[float, Range(0, 1e9)] = 3e-4
     """Learning rate of Adam, constant."""
 
-    beta1: float = 0.5
+    beta1: Annotated[float, Range(0, 1, high_open=True)] = 0.5
     """Adam's decay of the first moment."""
 
-    beta2: float = 0.999
+    beta2: Annotated[float, Range(0, 1, high_open=True)] = 0.999
     """Adam's decay of the second moment."""
 
-    weight_decay: float = 1e-3
+    weight_decay: Annotated[float, Range(0, 1e6)] = 1e-3
     """L2 term added to the gradient."""
 
-    initial_mean: float = 0.0
+    initial_mean: Annotated[float, Range(-1e6, 1e6)] = 0.0
     """Mean of the initial alphas."""
 
-    initial_scale: float = 1e-3
+    initial_scale: Annotated[float, Range(0, 1e6)] = 1e-3
     """Standard deviation of the initial alphas."""
 
-    warm_start_epochs: int = 0
+    warm_start_epochs: Annotated[int, Range(0, 100_000)] = 0
     """Epochs in which only the weights move."""
 
     unrolled: bool = False
@@ -128,17 +105,17 @@ class PerturbationConfig:
     """The ball. `linf` bounds every entry, as published; `l2` the length of the whole perturbation, all tensors of a
     cell's mixture together, as in the analysis of section 4 (below equation 8)."""
 
-    epsilon_start: float = 0.03
+    epsilon_start: Annotated[float, Range(0, 1e6)] = 0.03
     """Radius of the ball in the first epoch."""
 
-    epsilon_end: float = 0.3
+    epsilon_end: Annotated[float, Range(0, 1e6)] = 0.3
     """Radius that the linear schedule heads for."""
 
     reach_end: bool = False
     """Whether the last epoch runs at `epsilon_end`, as the paper says. The published code divides by the number of
     epochs (`train_search.py:192-194`) and ends at .2973 of .3 after 100."""
 
-    steps: int = 7
+    steps: Annotated[int, Range(0, 10_000)] = 7
     """Steps of the attack; 1 costs much less and, says the paper, loses little."""
 
     random_start: bool = True
@@ -150,13 +127,13 @@ class HessianPenaltyConfig:
     """An explicit penalty on curvature in the alpha step, `optimizers.hessian_penalty` (section 4, figure 3). The paper
     names neither coefficient nor directions nor step; all three are ours."""
 
-    coefficient: float = 0.0
+    coefficient: Annotated[float, Range(0, 1e9)] = 0.0
     """Weight of the squared Frobenius norm of the Hessian, as estimated, beside the validation loss; 0 for none."""
 
-    directions: int = 1
+    directions: Annotated[int, Range(1, 10_000)] = 1
     """Random directions of each alpha step; every one costs two more passes, differentiated twice."""
 
-    step: float = 0.1
+    step: Annotated[float, Range(0, 1e6, low_open=True)] = 0.1
     """How far each alpha is moved, up and down, for the finite difference."""
 
     def __post_init__(self) -> None:
@@ -172,19 +149,19 @@ class EarlyStoppingConfig:
     enabled: bool = False
     """Whether the largest eigenvalue is watched at all."""
 
-    window: int = 5
+    window: Annotated[int, Range(1, 100_000)] = 5
     """Measurements in a local mean."""
 
-    ratio: float = 1.3
+    ratio: Annotated[float, Range(0, 1e9, low_open=True)] = 1.3
     """The search stops once a local mean is more than so many times the earlier one."""
 
-    look_back: int = 4
+    look_back: Annotated[int, Range(1, 100_000)] = 4
     """How many measurements earlier that one is."""
 
-    start_epoch: int = 10
+    start_epoch: Annotated[int, Range(0, 100_000)] = 10
     """First epoch whose cell may be returned. The published code counts epochs from 0, so that its 10 is line 11."""
 
-    every: int = 1
+    every: Annotated[int, Range(1, 100_000)] = 1
     """Epochs between measurements: 1 as in the paper's text, which smooths over 5 epochs; the published scripts take 2,
     in searches of 50 epochs (`scripts/DARTS-ADA_search.sh`)."""
 
@@ -197,7 +174,7 @@ class EarlyStoppingConfig:
 class DropPathConfig:
     """What the weight step drops, `optimizers.drop_path` (R-DARTS(DP), Zela et al. 2020a)."""
 
-    probability: float = 0.0
+    probability: Annotated[float, Range(0, 1, high_open=True)] = 0.0
     """That of the last epoch, to which it rises linearly from 0 in the first; 0 for none."""
 
     def __post_init__(self) -> None:

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from spaces.base import Architecture, CellChoices, Space
+from spaces.ranges import Range
 
 Node = tuple[tuple[int, ...], tuple[int, ...]]
 """Parents and operations of a node, by number."""
@@ -36,44 +37,44 @@ Choose = Callable[[Tensor, int], Tensor]
 class ControllerConfig:
     """Size and quirks of the controller, and how REINFORCE trains it (SmoothDARTS `optimizers/enas/enas_child.py`)."""
 
-    size: int = 64
+    size: Annotated[int, Range(1, 8192)] = 64
     """Units of the LSTM and of the embedding."""
 
-    initial_range: float = 0.1
+    initial_range: Annotated[float, Range(0, 1e3)] = 0.1
     """Weights start uniformly within plus and minus this."""
 
-    temperature: float = 5.0
+    temperature: Annotated[float, Range(0, 1e6, low_open=True)] = 5.0
     """What logits are divided by."""
 
-    tanh_constant: float = 2.5
+    tanh_constant: Annotated[float, Range(0, 1e6, low_open=True)] = 2.5
     """Logits are squashed to plus and minus this, so that the controller stays curious."""
 
-    op_tanh_reduce: float = 5.0
+    op_tanh_reduce: Annotated[float, Range(0, 1e6, low_open=True)] = 5.0
     """The logits of operations are squashed this many times more."""
 
     op_bias: bool = False
     """Whether maxpool and conv3x3 are favoured from the start, 42 : 42 : 16. Published, and meant for the first two of
     another list of operations (`micro_controller.py:33-38`)."""
 
-    steps: int = 300
+    steps: Annotated[int, Range(0, 1_000_000)] = 300
     """Steps of REINFORCE after each epoch, each on one validation batch."""
 
-    learning_rate: float = 3.5e-4
+    learning_rate: Annotated[float, Range(0, 1e9)] = 3.5e-4
     """Learning rate of Adam. As the next three, fixed in the published code, whose option for it is not read."""
 
-    beta1: float = 0.1
+    beta1: Annotated[float, Range(0, 1, high_open=True)] = 0.1
     """Adam's decay of the first moment."""
 
-    beta2: float = 0.999
+    beta2: Annotated[float, Range(0, 1, high_open=True)] = 0.999
     """Adam's decay of the second moment."""
 
-    epsilon: float = 1e-3
+    epsilon: Annotated[float, Range(0, 1e3, low_open=True)] = 1e-3
     """Adam's denominator term."""
 
-    entropy_weight: float = 1e-4
+    entropy_weight: Annotated[float, Range(-1e6, 1e6)] = 1e-4
     """Share of the sample's entropy (in nats) in the reward, which is otherwise the accuracy in percent."""
 
-    baseline_decay: float = 0.99
+    baseline_decay: Annotated[float, Range(0, 1)] = 0.99
     """Decay of the moving average of rewards; it takes the new reward in before it is subtracted from it."""
 
 

@@ -12,11 +12,12 @@ so that an operation which it lifts above zero is evaluated. The attack evaluate
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from optimizers.config import OptimizerConfig
+from optimizers.config import OptimizerConfig, Range
 from optimizers.darts import Darts
 from optimizers.registry import register
 from optimizers.steps import Batch, Purpose, StepIndex, at_step
@@ -27,13 +28,13 @@ from spaces.mixture import Mixture
 class GumbelConfig:
     """How operations are sampled (SmoothDARTS `optimizers/gdas`)."""
 
-    temperature_start: float = 10.0
+    temperature_start: Annotated[float, Range(0, 1e6, low_open=True)] = 10.0
     """Temperature of the first epoch (`train_search.py:60`)."""
 
-    temperature_end: float = 1.0
+    temperature_end: Annotated[float, Range(0, 1e6, low_open=True)] = 1.0
     """Temperature after the last epoch; every epoch it falls by the same amount (`train_search.py:61,128,201`)."""
 
-    gradient_clip: float = 5.0
+    gradient_clip: Annotated[float, Range(0, 1e12, low_open=True)] = 5.0
     """Largest norm of the alphas' gradient, before Adam adds its weight decay (`architect.py:27`)."""
 
 

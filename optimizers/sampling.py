@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from optimizers.base import Optimizer
-from optimizers.config import OptimizerConfig
+from optimizers.config import OptimizerConfig, Range
 from optimizers.steps import Batch, StepIndex, StepResult, at_step, placed
 from optimizers.weight_training import descend
 from spaces.base import Architecture, Pass
@@ -28,16 +28,16 @@ class SelectionConfig:
     """How an architecture is chosen after an epoch. Batch norm keeps its stored statistics, which with a momentum of
     .997 are those of whichever architecture trained last; as published."""
 
-    samples: int = 1000
+    samples: Annotated[int, Range(1, 1_000_000)] = 1000
     """Architectures that are drawn and scored."""
 
-    batches: int = 10
+    batches: Annotated[int, Range(1, 1_000_000)] = 10
     """Validation batches that each is scored on: the next ones of an endless pass, so that not all see the same."""
 
-    finalists: int = 5
+    finalists: Annotated[int, Range(1, 1_000_000)] = 5
     """How many of the best are scored again."""
 
-    final_batches: int = 0
+    final_batches: Annotated[int, Range(0, 1_000_000)] = 0
     """Validation batches for the finalists, the first of the pass; 0 for all."""
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -37,10 +37,13 @@ def of_search(search: Stateful) -> dict[str, Any]:
 def restore(search: Stateful, saved: dict[str, Any]) -> None:
     """Continue from what `of_search` gave, now or in the first versions, which knew early stopping alone.
 
+    Nothing is changed before all tensors are known to be of the types and shapes of this search, and finite.
+
     Raises:
         KeyError: a part is missing.
-        RuntimeError: a tensor has another shape.
+        ValueError: a tensor is of another type or shape, or not finite.
     """
+    _check_tensors(search, saved)
     with torch.no_grad():
         for name, tensor in search.weights.parameters.items():
             tensor.copy_(saved["parameters"][name])
@@ -57,3 +60,56 @@ def restore(search: Stateful, saved: dict[str, Any]) -> None:
     for companion in search.companions:
         if companion.name in states:
             companion.load_state_dict(states[companion.name])
+
+
+def first_not_finite(search: Stateful) -> str | None:
+    """The name of a weight, a statistic or an alpha that holds NaN or an infinity; None where none does.
+
+    It waits for the device once, and a second time where there is one to name.
+    """
+    named = {
+        **{f"weights {name}": tensor for name, tensor in search.weights.parameters.items()},
+        **{f"statistics {name}": tensor for name, tensor in search.weights.buffers.items()},
+        **{f"alphas {number}": tensor for number, tensor in enumerate(search.alphas)},
+    }
+    return _first_not_finite(named)
+
+
+def _check_tensors(search: Stateful, saved: dict[str, Any]) -> None:
+    """Refuse tensors that are not those of this search."""
+    alphas = saved["alphas"]
+    if len(alphas) != len(search.alphas):
+        raise ValueError(f"expected {len(search.alphas)} alphas, got {len(alphas)}")
+    pairs = {f"alphas {number}": (ours, alphas[number]) for number, ours in enumerate(search.alphas)}
+    for part, tensors in (("parameters", search.weights.parameters), ("buffers", search.weights.buffers)):
+        pairs |= {f"{part} {name}": (ours, saved[part][name]) for name, ours in tensors.items()}
+    for name, gradient in saved.get("gradients", {}).items():
+        if name in search.weights.parameters:
+            pairs[f"gradients {name}"] = (search.weights.parameters[name], gradient)
+    for group, theirs in zip(
+        search.weight_optimizer.param_groups, saved["weight_optimizer"]["param_groups"], strict=True
+    ):
+        for ours, number in zip(group["params"], theirs["params"], strict=True):
+            momentum = saved["weight_optimizer"]["state"].get(number, {}).get("momentum_buffer")
+            if momentum is not None:
+                pairs[f"momentum {number}"] = (ours, momentum)
+    for name, (ours, theirs) in pairs.items():
+        _check_like(name, ours, theirs)
+    if name := _first_not_finite({name: theirs for name, (_, theirs) in pairs.items()}):
+        raise ValueError(f"{name} is not finite")
+
+
+def _check_like(name: str, ours: Tensor, theirs: object) -> None:
+    if not isinstance(theirs, Tensor):
+        raise ValueError(f"expected {name} as a tensor, got {type(theirs).__name__}")
+    if theirs.dtype != ours.dtype or theirs.shape != ours.shape:
+        raise ValueError(f"expected {name} as {ours.dtype} {list(ours.shape)}, got {theirs.dtype} {list(theirs.shape)}")
+
+
+def _first_not_finite(named: Mapping[str, Tensor]) -> str | None:
+    if not named:
+        return None
+    finite = torch.stack([tensor.isfinite().all() for tensor in named.values()])
+    if bool(finite.all()):
+        return None
+    return list(named)[int((~finite).nonzero()[0])]

@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any
 from harness.benchmarks.benchmark import JUDGE_KINDS, Benchmark, SpaceLabel, SpaceScale
 from harness.data.registry import DataSet, ImageSource, get_dataset
 from harness.errors import UserError
+from harness.records.run_folder import WRITTEN
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -55,6 +56,19 @@ _KEYS = {
     "spaces": None,
 }
 """Section -> its keys; None where they are checked elsewhere."""
+
+_LONGEST_NAME = 100
+
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST_NAME - 1}}}")
+"""A name becomes a folder's, and stands beside those of other benchmarks, which letters of other scripts imitate."""
+
+_MOST_SHOWN = 60
+"""Characters of a refused value that a message repeats."""
+
+_MOST_BYTES = 1 << 20
+
+_LARGEST_INTEGER = 1 << 63
+"""What the format holds lies below."""
 
 _SPACE_KEYS = {"table", "judge", "settings"}
 
@@ -74,8 +88,13 @@ def read_benchmark(path: Path, taken: Collection[str] = ()) -> Benchmark:
     """
     file = _BenchmarkFile(path, _read(path))
     name = file.content.get("name")
-    if not isinstance(name, str) or not re.fullmatch(r"[\w.-]*\w[\w.-]*", name):
-        raise UserError(f"{path}: expected a name of letters, digits, '-', '_' and '.', got {name!r}")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise UserError(
+            f"{path}: expected a name of at most {_LONGEST_NAME} letters from a to z, digits, '-', '_' and '.', that "
+            f"begins with a letter or a digit, got {_shown(name)}"
+        )
+    if name in WRITTEN:
+        raise UserError(f"{path}: the name {name!r} is that of a folder which other commands write; take another")
     if name in taken:
         raise UserError(f"{path}: the name {name!r} is taken by a built-in benchmark")
     indexes = file.indexes()
@@ -171,7 +190,7 @@ class _BenchmarkFile:
     def judge_kind(self, where: str, kind: object) -> str | None:
         """A kind of judge, or None where none is named."""
         if kind is not None and kind not in JUDGE_KINDS:
-            raise UserError(f"{self.path}: expected {where} to be one of {', '.join(JUDGE_KINDS)}, got {kind!r}")
+            raise UserError(f"{self.path}: expected {where} to be one of {', '.join(JUDGE_KINDS)}, got {_shown(kind)}")
         return None if kind is None else str(kind)
 
     def _space_sections(self) -> dict[SpaceLabel, Mapping[str, Any]]:
@@ -191,23 +210,29 @@ class _BenchmarkFile:
 
     def _mapping(self, key: str, value: object) -> Mapping[str, Any]:
         if not isinstance(value, Mapping):
-            raise UserError(f"{self.path}: expected [{key}] to be a section, got {value!r}")
+            raise UserError(f"{self.path}: expected [{key}] to be a section, got {_shown(value)}")
         return value
 
     def _text(self, where: str, section: Mapping[str, Any], key: str) -> str | None:
         value = section.get(key)
         if value is not None and not isinstance(value, str):
-            raise UserError(f"{self.path}: expected {where} {key} to be text, got {value!r}")
+            raise UserError(f"{self.path}: expected {where} {key} to be text, got {_shown(value)}")
         return value
 
 
 def _read(path: Path) -> Mapping[str, Any]:
     """The content of a file, with no unknown key in it."""
     try:
+        if not path.exists():
+            raise UserError(f"{path}: no such benchmark file")
+        if not path.is_file() or path.stat().st_size > _MOST_BYTES:
+            raise UserError(f"{path}: expected a TOML file of at most {_MOST_BYTES:,} bytes")
         content: dict[str, Any] = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such benchmark file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        _check_integers(content, path)
+    except RecursionError:
+        raise UserError(f"{path}: expected sections a few levels deep, got far deeper ones") from None
+    # Beside its own error the reader lets through those of numbers that Python does not read.
+    except ValueError as error:
         raise UserError(f"{path}: not a TOML file: {error}") from None
     if unknown := set(content) - {*_KEYS, "name"}:
         expected = ", ".join(["name", *(f"[{key}]" for key in _KEYS)])
@@ -217,6 +242,24 @@ def _read(path: Path) -> Mapping[str, Any]:
         if known is not None and isinstance(section, Mapping) and (unknown := set(section) - known):
             raise UserError(f"{path}: unknown key in [{key}]: {', '.join(sorted(unknown))}")
     return content
+
+
+def _check_integers(value: object, path: Path) -> None:
+    """Refuse whole numbers that the format does not hold, which Python would not even print."""
+    if isinstance(value, Mapping):
+        for entry in value.values():
+            _check_integers(entry, path)
+    elif isinstance(value, list):
+        for entry in value:
+            _check_integers(entry, path)
+    elif isinstance(value, int) and not -_LARGEST_INTEGER <= value < _LARGEST_INTEGER:
+        raise UserError(f"{path}: expected whole numbers of 64 bits, got one of {value.bit_length():,} bits")
+
+
+def _shown(value: object) -> str:
+    """A value as a message repeats it."""
+    text = repr(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def _default(indexes: Mapping[SpaceLabel, Path]) -> str:

@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lambda then: print("\n".join(as_text(compute(then, options.cells)))),
         bench=options.bench,
         device=options.device,
+        optimizer=options.optimizer,
     )
     for name, meaning in MEANINGS.items():
         print(f"{name} statistics: {meaning}")
@@ -69,9 +70,7 @@ def compute(then: Revisited, cells: int = CELLS) -> dict[str, Any]:
         return then.folder.results(CORRELATION)[then.epoch]
     if then.table is None:
         raise UserError(f"{then.folder.path}: its space has no table, so that there is nothing to correlate with")
-    from spaces.nb101.space import get_space
-
-    truths = Truths(then.table, get_space(then.record["space"]))
+    truths = Truths(then.table, then.record["space"])
     drawn = draw_cells(then, cells, truths)
     given = {**conditions(then), **asked}
     with journal(result, given) as measured:

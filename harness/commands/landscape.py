@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lambda then: compute(then, options.points, options.radius),
         bench=options.bench,
         device=options.device,
+        optimizer=options.optimizer,
     )
 
     from plots.figures import landscape

@@ -32,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         UserError: anything about the command line, the data or the results folder that the user can mend.
     """
     options = _parser().parse_args(arguments)
-    if options.optimizer == "list" or options.bench == "list":
-        _print_lists(options.optimizer == "list", options.bench == "list", options.json)
+    if lists := [name for name in ("optimizer", "bench", "space") if getattr(options, name) == "list"]:
+        _print_lists(lists, options.json)
         return 0
     if options.space is None or options.optimizer is None or (options.seeds is None and options.seed is None):
         raise UserError(
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "python -m harness.run --space 1 --optimizer darts --seeds 2 --bench digits"
         )
     if options.json:
-        raise UserError("--json goes with --optimizer list or --bench list")
+        raise UserError("--json goes with --optimizer list, --bench list or --space list")
     if options.seeds is not None and options.seed is not None:
         raise UserError("--seed and --seeds are both given; leave one out")
     request = Request(
@@ -128,23 +128,24 @@ def parse_seeds(text: str) -> list[int]:
     """
     form = "--seeds: expected a number of seeds such as 6, a range such as 2-4, or a list such as 3,5,7"
     parts = [part.strip() for part in text.split(",") if part.strip()]
+    shown = repr(text if len(text) <= 60 else f"{text[:60]}...")
     ranges = []
     for part in parts:
         matched = re.fullmatch(r"(\d{1,18})(?:-(\d{1,18}))?", part, re.ASCII)
         if not matched:
-            raise UserError(f"{form}; whole numbers from 0, got {text!r}")
+            raise UserError(f"{form}; whole numbers from 0, got {shown}")
         first = int(matched[1])
         ranges.append(range(first, int(matched[2] or first) + 1))
     if "," not in text and "-" not in text and ranges:
         ranges = [range(ranges[0].start)]
     count = sum(map(len, ranges))
     if not ranges or not all(map(len, ranges)):
-        raise UserError(f"{form}; at least one seed, got {text!r}")
+        raise UserError(f"{form}; at least one seed, got {shown}")
     if count > MOST_SEEDS:
         raise UserError(f"{form}; at most {MOST_SEEDS:,}, got {count:,}")
     seeds = [seed for each in ranges for seed in each]
     if len(set(seeds)) != len(seeds):
-        raise UserError(f"{form}; each once, got {text!r}")
+        raise UserError(f"{form}; each once, got {shown}")
     return seeds
 
 
@@ -163,10 +164,10 @@ def parse_epochs(text: str) -> list[int]:
     return numbers
 
 
-def _print_lists(optimizers: bool, benches: bool, as_json: bool) -> None:
-    """Print what there is, for people or for programs."""
+def _print_lists(lists: Sequence[str], as_json: bool) -> None:
+    """Print what there is of `optimizer`, `bench` and `space`, for people or for programs."""
     content: dict[str, Any] = {}
-    if optimizers:
+    if "optimizer" in lists:
         from optimizers.registry import list_methods, list_offered
 
         offered, problems = list_offered()
@@ -178,7 +179,7 @@ def _print_lists(optimizers: bool, benches: bool, as_json: bool) -> None:
             content["optimizers"] = [_described(method, methods) for method in methods]
         else:
             _print_methods(methods)
-    if benches:
+    if "bench" in lists:
         from harness.benchmarks.registry import BENCHMARKS
 
         if as_json:
@@ -188,6 +189,14 @@ def _print_lists(optimizers: bool, benches: bool, as_json: bool) -> None:
             for bench in BENCHMARKS:
                 print(f"{bench.name:{width}}{bench.summary}")
             print(f"{'FILE.toml':{width}}any other; the docstring of harness/benchmarks/files.py shows one")
+    if "space" in lists:
+        from spaces.registry import list_spaces
+
+        spaces = list_spaces()
+        content["spaces"] = [{"name": space.name, "label": space.label, "summary": space.summary} for space in spaces]
+        width = max(len(str(space.label)) for space in spaces) + 2
+        for space in [] if as_json else spaces:
+            print(f"{space.label!s:{width}}{space.summary}")
     if as_json:
         print(json.dumps(content, indent=1))
 
@@ -269,7 +278,7 @@ def _parser() -> argparse.ArgumentParser:
         "--space",
         type=_space,
         metavar="NUMBER|NAME",
-        help="search space: 1, 2 or 3 of NAS-Bench-1Shot1, nb201, darts, s1, ...",
+        help="search space: 1, 2 or 3 of NAS-Bench-1Shot1, nb201, darts, s1, ...; `list` prints them",
     )
     add("--optimizer", metavar="NAME", help="method, or module:Class for one of your own; `list` prints what there is")
     add("--seeds", metavar="N|RANGE|LIST", help="6 means seeds 0 to 5; 2-4 means 2, 3 and 4; 3,5,7 means those")

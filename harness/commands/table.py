@@ -25,9 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from harness.tables.report_text import report_lines
     from harness.tables.truths import Truths
-    from spaces.nb101.space import get_space
 
-    truths = Truths(_table(options), get_space(options.space), options.epochs)
+    truths = Truths(_table(options), options.space, options.epochs)
     for line in [*report_lines(truths), *_draw(truths, options.out)]:
         print(line)
     return 0

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import io
 import json
+import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,12 @@ from numpy.typing import NDArray
 from harness.data.arrays import LabelledImages
 from harness.data.folder import data_folder, replaced_atomically
 from harness.errors import UserError
+
+MOST_PIXELS = 2048
+"""Height and width of an image; what a small file claims beyond is a decompression bomb."""
+
+MOST_CLASSES = 100_000
+"""Labels lie below; each class has its weights in the network, so that one stray label would fill the memory."""
 
 _CACHE_FORMAT = 1
 """Raised whenever the same files would decode to other arrays."""
@@ -127,8 +134,8 @@ def _decode_split(
                 f"{where}: expected an image of {size[0]}x{size[1]} pixels (height x width) like the first training "
                 f"image, got {image.shape[1]}x{image.shape[2]}"
             )
-        if label is None or not 0 <= label <= np.iinfo(np.int64).max:
-            raise UserError(f"{where}: expected a label of 0 or more, got {label}")
+        if label is None or not 0 <= label < MOST_CLASSES:
+            raise UserError(f"{where}: expected a label from 0, below {MOST_CLASSES:,}, got {label}")
         images.append(image)
         labels.append(label)
     return images, np.array(labels, dtype=np.int64)
@@ -141,7 +148,16 @@ def _decode_image(content: object, where: str) -> NDArray[np.uint8]:
     if not isinstance(content, bytes):
         raise UserError(f"{where}: expected the bytes of a PNG or JPEG image, got none")
     try:
-        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
+        with warnings.catch_warnings():
+            # Of a large image Pillow warns; here it is refused below, before a pixel is decoded.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            opened = Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
+        with opened as image:
+            if max(image.size) > MOST_PIXELS:
+                raise UserError(
+                    f"{where}: expected an image of at most {MOST_PIXELS} x {MOST_PIXELS} pixels, got "
+                    f"{image.height} x {image.width}"
+                )
             if image.mode.startswith(("I", "F")):
                 raise UserError(f"{where}: expected 8 bits a channel, got an image of more (mode {image.mode})")
             if image.mode in ("1", "L"):

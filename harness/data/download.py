@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse, InvalidURL
 from pathlib import Path
 from typing import BinaryIO
 from urllib.error import HTTPError, URLError
@@ -26,6 +26,11 @@ from harness.records.files import write_atomically
 
 _CHUNK_BYTES = 1 << 16
 
+_MOST_NOTED = 1 << 16
+"""Bytes of what is noted beside a part; more was not written by this program."""
+
+_STRONG_TAG = re.compile(r'"[\x21\x23-\x7e]*"')
+
 
 def is_url(text: str) -> bool:
     """Whether this is the address of something to download, rather than a path."""
@@ -36,9 +41,10 @@ def download(url: str, target: Path, *, sha256: str | None = None, timeout: floa
     """Download to a file, which appears under its name only when it is complete and right.
 
     What has come lies in `NAME.part` and is continued by the next try or the next call; `NAME.part.json` holds the
-    address and the version of the file (ETag or date) that the part belongs to, so that a part of another version is
-    thrown away. A broken connection is taken up again as long as each try brings the file further. A progress bar shows
-    if stderr is a terminal.
+    address and the strong ETag of the version that the part belongs to. Without one, or where the server's file is
+    another by now, the download starts again from nothing, so that no file is joined from two versions. A broken
+    connection is taken up again as long as each try brings the file further. A progress bar shows if stderr is a
+    terminal.
 
     Args:
         url: an http or https address.
@@ -98,6 +104,8 @@ class _Transfer:
                 raise UserError(
                     f"{self.url}: the server answers {error.code} {error.reason}; check the address, or try again later"
                 ) from None
+        except (ValueError, InvalidURL) as error:
+            raise UserError(f"{self.url!r}: not an address that can be asked for ({error}); check it") from None
         except (URLError, HTTPException, OSError) as error:
             reason = error.reason if isinstance(error, URLError) else error
             raise UserError(
@@ -109,7 +117,7 @@ class _Transfer:
 
     def next_step(self, file: BinaryIO) -> str:
         """What to do after a failure."""
-        if size := self.size(file):
+        if self._noted_version() is not None and (size := self.size(file)):
             return f"run the command again to go on after the {size} bytes in {self.part}"
         return "run the command again"
 
@@ -124,24 +132,34 @@ class _Transfer:
 
     def _range_headers(self, file: BinaryIO) -> dict[str, str]:
         headers = {"Accept-Encoding": "identity"}
-        known: dict[str, str] = {}
-        with contextlib.suppress(OSError, ValueError):
-            known = json.loads(self.version.read_bytes())
-        if known.get("url", self.url) != self.url:
+        version = self._noted_version()
+        if version is None:
+            # Nothing promises that the rest would be of the same file.
             file.truncate(0)
-        if size := self.size(file):
+        elif size := self.size(file):
             headers["Range"] = f"bytes={size}-"
-            if version := known.get("version"):
-                headers["If-Range"] = version
+            headers["If-Range"] = version
         return headers
+
+    def _noted_version(self) -> str | None:
+        """The strong ETag of what has come; None where there is none, or it came from another address."""
+        try:
+            if self.version.stat().st_size > _MOST_NOTED:
+                return None
+            noted = json.loads(self.version.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return None
+        version = noted.get("version") if isinstance(noted, dict) and noted.get("url") == self.url else None
+        return version if isinstance(version, str) and _STRONG_TAG.fullmatch(version) else None
 
     def _nothing_left(self, file: BinaryIO, error: HTTPError) -> str | None:
         """The server has nothing from here on: all is there, or the part belongs to another file."""
         total = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
-        if total and int(total[1]) == self.size(file):
+        same = error.headers.get("ETag") in (None, self._noted_version())
+        if same and total and int(total[1]) == self.size(file):
             return None
         file.truncate(0)
-        return "the server's file is shorter than what had come before"
+        return "the server's file is another, or shorter, than what had come before"
 
     def _receive(self, file: BinaryIO, response: HTTPResponse) -> str | None:
         start = self.size(file)
@@ -150,6 +168,9 @@ class _Transfer:
             if not span or int(span[1]) != start:
                 file.truncate(0)
                 return "the server sent another part of the file than was asked for"
+            if response.headers.get("ETag") not in (None, self._noted_version()):
+                file.truncate(0)
+                return "the file changed on the server since the download began"
             total = None if span[2] == "*" else int(span[2])
         else:
             file.truncate(0)
@@ -177,8 +198,8 @@ class _Transfer:
 
     def _note_version(self, response: HTTPResponse) -> None:
         etag = response.headers.get("ETag", "")
-        # A weak tag does not promise equal bytes, so it cannot guard a continued download.
-        version = etag if etag.startswith('"') else response.headers.get("Last-Modified")
+        # Neither a weak tag nor a date, of whole seconds, promises equal bytes: without a strong tag it starts anew.
+        version = etag if _STRONG_TAG.fullmatch(etag) else None
         write_atomically(self.version, json.dumps({"url": self.url, "version": version}).encode())
 
 

@@ -10,10 +10,12 @@ from typing import Any
 from harness.benchmarks.registry import flattened
 from harness.errors import UserError
 
-DECIDES_NOTHING = ("threads", "keep", "quantities")
-"""Entries of a record that two records of one run may differ in. How many threads a run has decides its last bits
-alone, and a resumed run keeps the number it started with. Which checkpoints are kept decides nothing, nor does how the
-quantities of further probes are drawn."""
+DECIDES_NOTHING = ("keep", "quantities")
+"""Entries of a record that two records of one run may differ in. Which checkpoints are kept decides nothing, nor does
+how the quantities of further probes are drawn."""
+
+LATER_ENTRIES = ("threads", "images_sha256")
+"""Entries that records from before them lack, which then say nothing of them."""
 
 TABLE_IDENTITY = ("label", "sha256")
 """What a record names a table, or another judge, by. All else that it says of one follows from it."""
@@ -32,7 +34,10 @@ def check_same(path: Path, recorded: Mapping[str, Any], wanted: Mapping[str, Any
         UserError: it holds another; the first difference is named.
     """
     if difference := first_difference(with_later_settings(recorded, defaults), wanted):
-        raise UserError(f"{path}: holds a run with {difference}; give this one a --name or other --results")
+        mend = "give this one a --name or other --results"
+        if difference.startswith("threads ="):
+            mend = f"go on with --threads {recorded['threads']}, or {mend}"
+        raise UserError(f"{path}: holds a run with {difference}; {mend}")
 
 
 def first_difference(recorded: Mapping[str, Any], wanted: Mapping[str, Any], but: str = "asked for is") -> str | None:
@@ -45,6 +50,10 @@ def first_difference(recorded: Mapping[str, Any], wanted: Mapping[str, Any], but
     """
     # Tuples become lists, as they have in the record that was read from a file.
     ours, theirs = (flattened(identity(json.loads(json.dumps(record)))) for record in (wanted, recorded))
+    for key in LATER_ENTRIES:
+        if key not in ours or key not in theirs:
+            ours.pop(key, None)
+            theirs.pop(key, None)
     differing = [key for key in ours | theirs if ours.get(key) != theirs.get(key)]
     if not differing:
         return None

@@ -15,14 +15,15 @@ from harness.launch.plan import Plan, describe, plan_all
 from harness.launch.pool import start_server
 from harness.launch.processes import run_seeds
 from harness.launch.request import Request
-from harness.launch.summary import summary
+from harness.launch.summary import has_diverged, summary
 
 
 def launch(requests: Sequence[Request], dry_run: bool = False) -> int:
     """Run all seeds that are not finished, those of all requests in one pool.
 
     Returns:
-        exit status: 0, 2 if a seed failed for a reason the user can mend, 1 if for another, 130 if interrupted.
+        exit status: 0, 2 if a seed failed for a reason the user can mend, 1 if for another or if one has diverged,
+        130 if interrupted.
 
     Raises:
         UserError: something cannot be run as asked; then nothing is.
@@ -52,7 +53,7 @@ def launch_plans(plans: Sequence[Plan]) -> int:
     for plan in plans:
         for seed in plan.seeds:
             print(summary(seed))
-    return status
+    return status or int(any(has_diverged(seed) for plan in plans for seed in plan.seeds))
 
 
 def _run(plans: Sequence[Plan]) -> int:

@@ -22,6 +22,7 @@ from harness.errors import UserError
 from harness.launch.identity import check_same, first_difference
 from harness.launch.request import Request
 from harness.launch.seed import Seed
+from harness.records.line import DIVERGED
 from harness.records.run_folder import CONFIG, EPOCHS, RunFolder, run_path
 
 if TYPE_CHECKING:
@@ -91,10 +92,22 @@ class _Loaded:
     def __init__(self) -> None:
         self.bench = cache(get_benchmark)
         self.images = cache(self._images)
+        self.digest = cache(self._digest)
         self._truths: dict[tuple[str, str, int | str, int], dict[str, Any]] = {}
 
     def _images(self, bench: str) -> ImageArrays:
         return self.bench(bench).images()
+
+    def _digest(self, bench: str) -> str:
+        """SHA-256 of the images and the labels that searches train and validate on."""
+        import numpy as np
+
+        arrays = self.images(bench)
+        digest = hashlib.sha256()
+        for array in (arrays.train_images, arrays.train_labels):
+            digest.update(f"{array.dtype.str} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
 
     def truths(self, judge: Judge, space: AnySpace, epochs: int) -> dict[str, Any]:
         """What a judge says of a whole space; judges of one source say the same."""
@@ -141,12 +154,12 @@ def _plan(request: Request, loaded: _Loaded, several: bool) -> Plan:
 
 
 def _announce(seed: Seed) -> bool:
-    """Tell where a seed stands; whether it is finished."""
+    """Tell where a seed stands; whether there is nothing left to run of it."""
     state = _state(seed)
     print(f"{seed.label}: {state}, {seed.path}", flush=True)
     if missed := _missed(seed):
         print(f"note: {seed.label}: past and not kept: epoch {', '.join(map(str, missed))}", file=sys.stderr)
-    return state.startswith("finished")
+    return state.startswith(("finished", "diverged"))
 
 
 def _record(
@@ -180,6 +193,7 @@ def _record(
         "epochs": config.epochs,
         "scale": _scale(bench, config, count),
         "images": images.name,
+        "images_sha256": loaded.digest(request.bench),
         "table": {
             "label": judge.info.label,
             "kind": judge.info.kind,
@@ -225,6 +239,8 @@ def _state(seed: Seed) -> str:
         return f"new, {seed.epochs} epochs"
     check_same(seed.path, folder.config(), seed.record, seed.defaults)
     lines = folder.epochs()
+    if lines and (what := lines[-1].get(DIVERGED)):
+        return f"diverged before ({what}), not run again; other settings are another run, by --set"
     if folder.is_finished():
         return f"finished before ({seed.epochs} epochs), skipped"
     return f"goes on after epoch {lines[-1]['epoch']}" if lines else f"new, {seed.epochs} epochs"

@@ -28,6 +28,7 @@ from types import FrameType
 from typing import Any
 
 from harness.errors import EXIT_USER_ERROR, UserError
+from harness.launch.shortage import shortage
 from harness.records.run_folder import RunFolderError
 
 EXIT_INTERRUPTED = 130
@@ -297,8 +298,9 @@ def _serve(job: Job, connection: Connection) -> None:
     except OSError as error:
         text = f"error: {error.filename or job.key}: {error.strerror}; what was recorded is kept"
         failure = Failure(EXIT_USER_ERROR, text)
-    except Exception:
-        failure = Failure(1, traceback.format_exc())
+    except Exception as error:
+        short = shortage(error)
+        failure = Failure(EXIT_USER_ERROR, f"error: {short}") if short else Failure(1, traceback.format_exc())
     link.end(failure)
     # Taking torch apart takes seconds, and nothing is left to tidy once the last word is said.
     sys.stdout.flush()

@@ -12,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from harness.launch.seed import Seed
+from harness.records.line import DIVERGED
 from harness.records.run_folder import Line
 
 
@@ -37,7 +38,7 @@ class Progress:
             bar.set_postfix_str(_figures(line), refresh=False)
             bar.initial = first_epoch
             bar.update(epoch - bar.n)
-        elif epoch == seed.epochs or epoch % max(1, seed.epochs // 10) == 0:
+        elif line.get(DIVERGED) or epoch == seed.epochs or epoch % max(1, seed.epochs // 10) == 0:
             left = self._time_left(seed, epoch)
             print(f"{seed.label} epoch {epoch}/{seed.epochs}: {_figures(line)}{left}", flush=True)
 
@@ -68,6 +69,8 @@ class Progress:
 
 def _figures(line: Line) -> str:
     """The figures of an epoch that tell how a search gets on."""
+    if what := line.get(DIVERGED):
+        return f"diverged, {what} is not finite"
     error = line["test_error"]
     test = "not known" if error is None else f"{100 * error:.2f} %"
     text = f"supernet {100 * line['supernet_valid_accuracy']:.1f} %, test error {test}"

@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,33 @@ def environment(command: Sequence[str], device: str, table_backend: str, method_
         "cuda": torch.version.cuda if device == "cuda" else None,
         "table_backend": table_backend,
     }
+
+
+def changed_since(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What of code, processor and torch differs between two starts of a run, in words; empty where nothing does.
+
+    Args:
+        before: an earlier entry of `starts`, of whichever version.
+        now: that of `environment`.
+    """
+    changes = []
+    for key, words in _DECIDING.items():
+        if key in before and before[key] != now[key]:
+            changes.append(f"{words} was {before[key]}, is {now[key]}")
+    theirs, ours = (start.get("plugin") for start in (before, now))
+    if isinstance(theirs, dict) and isinstance(ours, dict) and theirs.get("sha256") != ours["sha256"]:
+        changes.append(f"the plug-in's file {ours['file']} has changed")
+    return changes
+
+
+_DECIDING = {
+    "source": "the source",
+    "harness": "the version",
+    "torch": "torch",
+    "cpu": "the processor",
+    "device": "the device",
+}
+"""Entries of a start that decide the last bits of a search, in words."""
 
 
 def source_revision() -> str | None:

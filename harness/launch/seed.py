@@ -6,13 +6,14 @@ travels needs neither torch nor a plug-in to be read. Only `run_seed` imports to
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.benchmarks.registry import get_benchmark
 from harness.launch.identity import check_same
-from harness.launch.provenance import environment
+from harness.launch.provenance import changed_since, environment
 from harness.launch.request import Request
 from harness.records.run_folder import CONFIG, ENVIRONMENT, RunFolder
 
@@ -73,7 +74,13 @@ def run_seed(seed: Seed, link: Link) -> None:
         judge = judge_of(bench, space, config, seed.device, request)
         search = build(folder, record, bench.images(), method, config, judge, seed.device)
         # A resumed run names every machine and version that it ran on.
-        starts = folder.environment()["starts"] if (seed.path / ENVIRONMENT).exists() else []
+        starts = folder.starts() if (seed.path / ENVIRONMENT).exists() else []
         start = environment(request.command, seed.device, request.table_backend, method.optimizer_class)
+        if starts and folder.epochs() and (changes := changed_since(starts[-1], start)):
+            print(
+                f"note: {seed.label}: goes on under other conditions than it was begun under, so that its lines may "
+                f"not repeat to the bit: {'; '.join(changes)}",
+                file=sys.stderr,
+            )
         folder.create(record, {"starts": [*starts, start]})
         search.run(link.tell, link.stopped)

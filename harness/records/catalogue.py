@@ -24,6 +24,8 @@ built in. `to_record(names)` gives them as the value of "quantities", a list of 
 
 Only name, label and meaning need be there. Keys that a later version adds are passed over. A name that is built in
 means the built-in quantity.
+
+Half of this module is the table of the built-in quantities, which is why it is long.
 """
 
 from __future__ import annotations

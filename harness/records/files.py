@@ -1,12 +1,81 @@
-"""Files that are written as a whole or not at all, so that a reader, or a crash, never sees half of one."""
+"""Files that are read only where they are what they should be, and written as a whole or not at all.
+
+A reader, or a crash, never sees half of a file. A folder that came from somewhere else may hold a pipe that never ends,
+a device, a link to itself or a file larger than memory in the place of a record: `read_regular` refuses each in one
+line and waits for none. What we write ourselves is never written through a link.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
+import json
 import os
+import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+_TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
+
+
+class UnreadableFileError(Exception):
+    """A file that is not what is read; the message says what is wrong with it, without its name."""
+
+
+def read_regular(path: Path, most: int, follow_links: bool = True) -> bytes:
+    """The content of a regular file.
+
+    Args:
+        path: the file.
+        most: bytes that it may have.
+        follow_links: read what a link leads to; otherwise a link is refused.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UnreadableFileError: it is a pipe, a device, a folder, a link that is not followed or leads to itself, or it is
+            larger than `most`.
+        OSError: it cannot be read.
+    """
+    if not follow_links and path.is_symlink():
+        raise UnreadableFileError("is a link; expected the file itself")
+    # Without waiting, since a pipe opens only once somebody writes to it.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    flags |= 0 if follow_links else getattr(os, "O_NOFOLLOW", 0)
+    if _leads_to_itself(path):
+        raise UnreadableFileError("is a link that leads to itself")
+    descriptor = os.open(path, flags)
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableFileError(f"is {_kind(status.st_mode)}; expected a regular file")
+        if status.st_size > most:
+            raise UnreadableFileError(f"has {status.st_size:,} bytes; expected at most {most:,}")
+        # No more than it had then, though it may grow while it is read.
+        return file.read(status.st_size)
+
+
+def parse_json(text: bytes) -> Any:
+    """What a JSON text says.
+
+    Raises:
+        ValueError: it is not JSON, is nested too deeply, or has a whole number of too many digits.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def open_own(path: Path, mode: str) -> io.FileIO:
+    """A file of ours, unbuffered, in a binary mode of `open`; what a link in its place leads to is left alone.
+
+    Raises:
+        OSError: it is a link, or it cannot be opened.
+    """
+    return io.FileIO(path, mode, opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666))
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -34,11 +103,37 @@ def replaced_atomically(path: Path, make_folder: bool = False) -> Iterator[Binar
     if make_folder:
         path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Another process of the same number may have left one, or a link may lie there, which must not be written through.
+    temporary.unlink(missing_ok=True)
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_temporary_files(folder: Path) -> None:
+    """Remove what writers left in a folder that were killed in `replaced_atomically`; nobody may be writing there."""
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if _TEMPORARY.fullmatch(path.name) and (path.is_symlink() or path.is_file()):
+            path.unlink(missing_ok=True)
+
+
+def _leads_to_itself(path: Path) -> bool:
+    """Whether following the links of a path never ends."""
+    try:
+        path.stat()
+    except (OSError, RuntimeError) as error:
+        return isinstance(error, RuntimeError) or error.errno == errno.ELOOP
+    return False
+
+
+def _kind(mode: int) -> str:
+    """What a file is that is not a regular one, in words."""
+    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFDIR: "a folder", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+    return kinds.get(stat.S_IFMT(mode), "a special file")

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from harness.records.files import write_atomically
+from harness.records.files import UnreadableFileError, parse_json, read_regular, write_atomically
 from harness.records.lock import HeldError, locked
-from harness.records.run_folder import RunFolderError
+from harness.records.run_folder import MOST_BYTES, RunFolderError
 
 Part = dict[str, Any]
 
@@ -67,6 +67,8 @@ def journal(result: Path, conditions: Mapping[str, Any]) -> Iterator[Journal]:
         ResultError: another process is at it.
         OSError: the file cannot be written.
     """
+    if linked := next((path for path in (result.parent, _path(result)) if path.is_symlink()), None):
+        raise ResultError(f"{linked}: is a link, which is not written through; move it away")
     result.parent.mkdir(exist_ok=True)
     try:
         with (
@@ -85,9 +87,11 @@ def is_there(result: Path, conditions: Mapping[str, Any]) -> bool:
         ResultError: it has been under others.
     """
     try:
-        found = json.loads(result.read_bytes())
+        found = parse_json(read_regular(result, MOST_BYTES["object"]))
     except FileNotFoundError:
         return False
+    except UnreadableFileError as error:
+        raise ResultError(f"{result}: {error}; move it away") from None
     except ValueError:
         found = None
     if not isinstance(found, dict):
@@ -111,7 +115,7 @@ def _whole_lines(file: BinaryIO) -> tuple[list[Part], int]:
     whole = 0
     for text in file.read().split(b"\n")[:-1]:
         try:
-            lines.append(json.loads(text))
+            lines.append(parse_json(text))
         except ValueError:
             break
         whole += len(text) + 1

@@ -19,6 +19,9 @@ from typing import Any
 
 from harness.records.run_folder import Line
 
+DIVERGED = "diverged"
+"""The entry of a last line that says which quantity stopped being a number, and when."""
+
 PARAMETER_FREE = ("maxpool3x3",)
 """The operations of NAS-Bench-101 that have no parameters."""
 

@@ -3,14 +3,15 @@
     RESULTS/<bench>/<space>/<optimizer>[@NAME]/seed<i>/
         config.json     what was asked for: bench, space, optimizer, name, seed, epochs, settings, table
         env.json        what it ran on: versions, machine, command, source revision
-        epochs.jsonl    one line for each epoch 0..N, appended and never rewritten
+        epochs.jsonl    one line for each epoch 0..N, appended and never rewritten; each ends with a checksum
+                        (`harness.records.chain`), which reading verifies and leaves out
         checkpoint.pt   the state to resume from; opaque here
         checkpoints/    epoch<e>.pt, the same of the epochs that were to be kept
         landscape/      epoch<e>.json, accuracy around the alphas (`harness.landscape`)
         correlation/    epoch<e>.json, supernet against table (`harness.correlate`)
 
-`<space>` is `space1`, `space2` or `space3` for the spaces that have a number, and the name of any other. Neither torch
-nor any module outside `harness.records` is imported here.
+`<space>` is `space1`, `space2` or `space3` for the spaces that have a number, and the name of any other. Only regular
+files up to a size are read (`MOST_BYTES`). Neither torch nor any module outside `harness.records` is imported here.
 """
 
 from __future__ import annotations
@@ -24,7 +25,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from harness.records.files import write_atomically
+from harness.records.chain import CHECK, check_after, check_of, start
+from harness.records.files import (
+    UnreadableFileError,
+    open_own,
+    parse_json,
+    read_regular,
+    remove_temporary_files,
+    write_atomically,
+)
 from harness.records.lock import HeldError, locked
 
 CONFIG = "config.json"
@@ -34,6 +43,8 @@ CHECKPOINT = "checkpoint.pt"
 KEPT = "checkpoints"
 LANDSCAPE = "landscape"
 CORRELATION = "correlation"
+MOST_BYTES = {"object": 256 * 2**20, "lines": 2**30}
+"""Bytes that a file of one JSON object may have, and a file of lines; a larger one is refused."""
 #: folders of a results folder that hold what was drawn or computed from its runs
 WRITTEN = ("figures", "statistics")
 _SEED = re.compile(r"seed(\d+)")
@@ -46,6 +57,26 @@ SpaceLabel: TypeAlias = "int | str"
 
 class RunFolderError(Exception):
     """A run folder that cannot be used as asked; the message is one line for the user."""
+
+
+@dataclass(frozen=True)
+class RecordedLines:
+    """What a run's file of lines holds.
+
+    Attributes:
+        lines: the whole lines, epoch 0 first, without their checksums.
+        checks: the checksum of each, None where it was recorded without.
+        size: bytes of the file that they take.
+    """
+
+    lines: list[Line]
+    checks: list[str | None]
+    size: int
+
+    @property
+    def unchecked(self) -> int:
+        """How many lines no checksum vouches for: those after the last checksum."""
+        return next((back for back, check in enumerate(reversed(self.checks)) if check is not None), len(self.checks))
 
 
 @dataclass(frozen=True)
@@ -95,14 +126,32 @@ class RunFolder:
         """What it ran on; same errors as `config`."""
         return _read_object(self.path / ENVIRONMENT)
 
+    def starts(self) -> list[dict[str, Any]]:
+        """What each start of the run ran on, the first one first.
+
+        Raises:
+            RunFolderError: the file is missing, or does not hold a list of objects as `starts`.
+        """
+        starts = self.environment().get("starts")
+        if not isinstance(starts, list) or not all(isinstance(start, dict) for start in starts):
+            raise RunFolderError(f"{self.path / ENVIRONMENT}: expected starts as a list of objects; move the file away")
+        return starts
+
     def epochs(self) -> list[Line]:
         """The recorded lines, epoch 0 first; a torn last line is left out.
 
         Raises:
-            RunFolderError: a line before the last is not JSON, or an epoch is missing or repeated.
+            RunFolderError: a line before the last is not JSON or does not match its checksum, or an epoch is missing
+                or repeated.
         """
-        lines, _ = self._read_lines()
-        return lines
+        return self.recorded().lines
+
+    def recorded(self) -> RecordedLines:
+        """The recorded lines with their checksums; same errors as `epochs`."""
+        recorded = self._parsed_lines()
+        if any(check is not None for check in recorded.checks):
+            self._verify(recorded)
+        return recorded
 
     def is_finished(self) -> bool:
         """Whether the last line is that of the last epoch asked for."""
@@ -111,24 +160,34 @@ class RunFolder:
 
     def heal(self) -> list[Line]:
         """Cut a torn last line off the file, and give the lines that remain."""
-        lines, whole = self._read_lines()
+        recorded = self.recorded()
         log = self.path / EPOCHS
-        if log.exists() and log.stat().st_size != whole:
-            with log.open("r+b") as file:
-                file.truncate(whole)
+        if log.exists() and log.stat().st_size != recorded.size:
+            with open_own(log, "r+b") as file:
+                file.truncate(recorded.size)
                 os.fsync(file.fileno())
-        return lines
+        return recorded.lines
 
-    def append(self, line: Line) -> None:
-        """Add one line and wait until it is on disk; a failed write leaves no part of the line behind.
+    def check_after(self, lines: Sequence[Line]) -> str:
+        """The checksum of the last of some lines, the first of which is that of epoch 0, or what stands before it."""
+        return check_after(start(self.config()), lines)
+
+    def append(self, line: Line) -> str:
+        """Add one line with its checksum and wait until it is on disk; a failed write leaves no part of it behind.
+
+        Returns:
+            the checksum.
 
         Raises:
             ValueError: the line holds a number that JSON cannot carry (NaN, infinity); record None instead. Or the
                 file ends in a torn line, which this one would be glued to; `heal` comes first.
             OSError: the file cannot be written.
         """
-        data = (json.dumps(line, allow_nan=False) + "\n").encode()
-        with (self.path / EPOCHS).open("a+b", buffering=0) as file:
+        # As a reader has it: lists for tuples, texts for keys.
+        line = json.loads(json.dumps(line, allow_nan=False))
+        check = check_of(self._last_check(), line)
+        data = (json.dumps({**_unchecked(line), CHECK: check}, allow_nan=False) + "\n").encode()
+        with open_own(self.path / EPOCHS, "a+b") as file:
             before = file.seek(0, os.SEEK_END)
             if before:
                 file.seek(before - 1)
@@ -142,6 +201,7 @@ class RunFolder:
             except BaseException:
                 file.truncate(before)
                 raise
+        return check
 
     def create(self, config: dict[str, Any], environment: dict[str, Any]) -> None:
         """Make the folder and write what was asked for and what it runs on."""
@@ -151,7 +211,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self, patience: float = 5.0) -> Iterator[None]:
-        """Hold the folder for one writer.
+        """Hold the folder for one writer, which first removes what killed ones left half written.
 
         Args:
             patience: seconds to wait for a writer that is about to stop, as one does whose parent was killed.
@@ -162,6 +222,8 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             with locked(self.path / ".lock", patience):
+                for folder in (self.path, self.path / KEPT):
+                    remove_temporary_files(folder)
                 yield
         except HeldError:
             raise RunFolderError(f"{self.path}: another process is running this seed; wait for it or stop it") from None
@@ -171,25 +233,66 @@ class RunFolder:
         names = (_OF_EPOCH.fullmatch(path.name) for path in here.iterdir()) if here.is_dir() else ()
         return sorted(int(name[1]) for name in names if name)
 
-    def _read_lines(self) -> tuple[list[Line], int]:
-        """Whole lines, and how many bytes of the file they take."""
+    def _last_check(self) -> str:
+        """The checksum that the next line is chained to."""
+        *_, last, _ = [b"", *self._content().split(b"\n")]
+        try:
+            check = parse_json(last)[CHECK]
+        except (ValueError, TypeError, KeyError):
+            check = None
+        # The lines before are verified where they are read, which is before a search goes on.
+        return check if isinstance(check, str) else self.check_after(self._parsed_lines().lines)
+
+    def _content(self) -> bytes:
+        """The file of lines; empty where there is none."""
         log = self.path / EPOCHS
-        if not log.exists():
-            return [], 0
-        *complete, _ = log.read_bytes().split(b"\n")
+        try:
+            return read_regular(log, MOST_BYTES["lines"])
+        except FileNotFoundError:
+            return b""
+        except UnreadableFileError as error:
+            raise RunFolderError(f"{log}: {error}; move the folder away") from None
+
+    def _parsed_lines(self) -> RecordedLines:
+        """The whole lines, whatever their checksums say."""
+        log = self.path / EPOCHS
+        *complete, _ = self._content().split(b"\n")
         lines: list[Line] = []
+        checks: list[str | None] = []
         for number, text in enumerate(complete):
             try:
-                line = json.loads(text)
-                epoch = line["epoch"]
-            except (ValueError, TypeError, KeyError):
+                line = parse_json(text)
+                epoch, check = line["epoch"], line.get(CHECK)
+            except (ValueError, TypeError, KeyError, AttributeError):
                 raise RunFolderError(
                     f"{log}:{number + 1}: not the line of an epoch; move the folder away and run the seed again"
                 ) from None
             if epoch != number:
-                raise RunFolderError(f"{log}:{number + 1}: expected epoch {number}, got {epoch}; move the folder away")
-            lines.append(line)
-        return lines, sum(len(text) + 1 for text in complete)
+                raise RunFolderError(
+                    f"{log}:{number + 1}: expected epoch {number}, got {epoch!r}; move the folder away"
+                )
+            lines.append(_unchecked(line))
+            checks.append(None if check is None else str(check))
+        return RecordedLines(lines, checks, sum(len(text) + 1 for text in complete))
+
+    def _verify(self, recorded: RecordedLines) -> None:
+        """Refuse lines that do not match their checksums."""
+        log = self.path / EPOCHS
+        previous, vouched = start(self.config()), True
+        for number, (line, check) in enumerate(zip(recorded.lines, recorded.checks, strict=True), 1):
+            if check is None and number > 1 and recorded.checks[number - 2] is not None:
+                raise RunFolderError(f"{log}:{number}: lacks the checksum that the line before has; {_CHANGED}")
+            try:
+                previous = check_of(previous, line)
+            except ValueError:
+                raise RunFolderError(f"{log}:{number}: holds a number that is none; {_CHANGED}") from None
+            if check is not None and check != previous:
+                where = "it" if vouched and number > 1 else "it, a line before it, or the run in config.json"
+                raise RunFolderError(f"{log}:{number}: does not match its checksum: {where} was changed; {_CHANGED}")
+            vouched = check is not None
+
+
+_CHANGED = "put the file back, or move the folder away and run the seed again"
 
 
 def run_path(results: Path, bench: str, space: SpaceLabel, method: str, seed: int) -> Path:
@@ -284,11 +387,18 @@ def _integer(run: RunFolder, key: str) -> int:
     return value
 
 
+def _unchecked(line: Line) -> Line:
+    """A line without its checksum."""
+    return {key: value for key, value in line.items() if key != CHECK}
+
+
 def _read_object(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(read_regular(path, MOST_BYTES["object"]))
     except FileNotFoundError:
         raise RunFolderError(f"{path}: missing; expected a run folder written by `python -m harness.run`") from None
+    except UnreadableFileError as error:
+        raise RunFolderError(f"{path}: {error}; move the folder away") from None
     except ValueError:
         raise RunFolderError(f"{path}: not JSON; move the folder away and run the seed again") from None
     if not isinstance(content, dict):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import UserError
+from harness.errors import UserError, printable
 from harness.records.config import method_name, table_label, table_sha256
 from harness.records.journal import ResultError
 from harness.records.run_folder import RunFolder, find_runs
@@ -26,6 +26,7 @@ def revisit_each(
     *,
     bench: str | None = None,
     device: str = "auto",
+    optimizer: str | None = None,
 ) -> list[RunFolder]:
     """Do some work for every run and epoch asked for; what cannot be done is said on stderr, and the rest done.
 
@@ -35,6 +36,7 @@ def revisit_each(
         work: is given each search as it was then.
         bench: the benchmark, where it came from a file.
         device: auto, cpu or cuda.
+        optimizer: the method as `module:Class`, where runs are of one that is not built in.
 
     Returns:
         the runs of which something was done.
@@ -51,11 +53,11 @@ def revisit_each(
     done: dict[Path, RunFolder] = {}
     for run, epoch in asked:
         try:
-            work(revisit(run, epoch, bench=bench, device=device))
+            work(revisit(run, epoch, bench=bench, device=device, optimizer=optimizer))
         except (UserError, ResultError) as reason:
             if len(asked) == 1:
                 raise
-            print(f"left out: {reason}", file=sys.stderr)
+            print(printable(f"left out: {reason}"), file=sys.stderr)
         else:
             done[run.path] = run
     if not done:

@@ -6,6 +6,7 @@ supernet sees the images, the augmentation and the batch norm statistics with wh
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from harness.records.config import check_config, table_sha256
 from harness.records.run_folder import Line, RunFolder, RunFolderError
 from harness.search.loop import Search
 from harness.search.measuring import stop_of
-from harness.search.settings import recorded
+from harness.search.settings import ProbesConfig, recorded
 from harness.search.setup import build, known_device, known_method
 from harness.tables.query import Table
 from spaces.base import Pass
@@ -78,7 +79,12 @@ def checkpoints(folder: RunFolder) -> dict[int, Path]:
 
 
 def revisit(
-    folder: RunFolder, epoch: int | None = None, *, bench: str | None = None, device: str = "auto"
+    folder: RunFolder,
+    epoch: int | None = None,
+    *,
+    bench: str | None = None,
+    device: str = "auto",
+    optimizer: str | None = None,
 ) -> Revisited:
     """A search as it was after an epoch.
 
@@ -86,6 +92,8 @@ def revisit(
         folder: the run's.
         epoch: None for the last one that has a checkpoint.
         bench: the benchmark, where the run's own came from a TOML file.
+        optimizer: the method as `module:Class`, where the run's is of a module. A folder may come from anywhere, so
+            that no module is imported because its record names it.
         device: auto, cpu or cuda. Only on the device that the search ran on do numbers repeat to the bit.
 
     Raises:
@@ -93,6 +101,7 @@ def revisit(
         RunFolderError: the folder is none, or is damaged.
     """
     record = _checked(folder)
+    _check_code(folder, record, optimizer)
     epoch, path = _checkpoint(folder, epoch)
     benchmark = get_benchmark(bench or _built_in(folder, record))
     if benchmark.name != record["bench"]:
@@ -105,6 +114,8 @@ def revisit(
         )
     method = known_method(record["optimizer"])
     config = recorded(method, get_space(record["space"]), record["settings"], record["epochs"])
+    # What is measured here needs none of the probes that the run had, which may be of modules, too.
+    config = dataclasses.replace(config, probes=ProbesConfig())
     search = build(folder, record, benchmark.images(), method, config, NoJudge(), known_device(device))
     if epoch:
         # What an epoch draws and its schedules are not in the checkpoint; weights, alphas and all else are.
@@ -185,6 +196,22 @@ def _checked(folder: RunFolder) -> dict[str, Any]:
         if key not in record:
             raise RunFolderError(f"{folder.path}: config.json lacks {key}, which rebuilding the search takes")
     return record
+
+
+def _check_code(folder: RunFolder, record: dict[str, Any], optimizer: str | None) -> None:
+    """Refuse a run whose method is of a module that the user has not named.
+
+    Raises:
+        UserError: it is.
+    """
+    if ":" in str(record["space"]):
+        raise UserError(f"{folder.path}: its space is {record['space']!r}, whose module would be imported and run")
+    recorded_name = str(record["optimizer"])
+    if ":" in recorded_name and optimizer != recorded_name:
+        raise UserError(
+            f"{folder.path}: its method is {recorded_name!r}, whose module would be imported and run; if you trust it, "
+            f"give --optimizer {recorded_name}"
+        )
 
 
 def _checkpoint(folder: RunFolder, epoch: int | None) -> tuple[int, Path]:

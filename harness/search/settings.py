@@ -30,19 +30,19 @@ from spaces.registry import AnySpace
 class DataConfig:
     """Which images a search sees, and how (SmoothDARTS `optimizers/darts/train_search.py`, `utils.py`)."""
 
-    batch_size: int = 96
+    batch_size: Annotated[int, Range(1, 65_536)] = 96
     """Images in a batch, for both steps; the last batch of an epoch is the remainder."""
 
-    padding: int = 4
+    padding: Annotated[int, Range(0, 256)] = 4
     """Zero padding before the random crop."""
 
     flip: bool = True
     """Whether images are mirrored at random."""
 
-    cutout: int = 0
+    cutout: Annotated[int, Range(0, 1024)] = 0
     """Side of the square that is cut out, 0 for none; the published option is 16."""
 
-    shrink: int = 1
+    shrink: Annotated[int, Range(1, 64)] = 1
     """Factor by which images are shrunk first, in height and width, each pixel a mean of so many squared."""
 
     validation_batches: Literal["pass", "fresh"] = "pass"
@@ -50,7 +50,7 @@ class DataConfig:
     batch of a fresh order, so with replacement, as the published code does in NAS-Bench-201 and with DARTS cells
     (`next(iter(valid_queue))`)."""
 
-    images: int = 0
+    images: Annotated[int, Range(0, 100_000_000)] = 0
     """Images in each of the training and the validation split, 0 for all there are (25,000 of CIFAR-10)."""
 
 
@@ -71,7 +71,7 @@ class ValidationConfig:
 class HessianConfig:
     """When the exact Hessian is taken: on the last validation batch of an epoch, batch norm in training mode."""
 
-    every: int = 1
+    every: Annotated[int, Range(0, 100_000)] = 1
     """Epochs between Hessians; epoch 0 and the last one always have theirs. 0 for none."""
 
     mixture: bool = False

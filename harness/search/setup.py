@@ -19,6 +19,7 @@ from harness.probes.registry import extra_probes
 from harness.records.run_folder import RunFolder
 from harness.search.examples import Examples
 from harness.search.loop import Assignment, Search
+from harness.search.memory import check_memory
 from harness.search.settings import ComputeConfig, SearchConfig
 from harness.search.steps import PlainSteps, RecordedSteps, Steps
 from harness.tasks.classification import Classification, ImageExamples
@@ -59,6 +60,7 @@ def build(
     training = ImageExamples(halves[0], augmentation, data.batch_size)
     validation = ImageExamples(halves[1], augmentation, data.batch_size, fresh=data.validation_batches == "fresh")
     shape = InputShape(arrays.train_images.shape[1], arrays.classes)
+    check_memory(config, shape, arrays.train_images[0, 0].size, training.count, device)
     optimizer = build_optimizer(method, space, config, shape, training, Randomness(record["seed"]))
     assignment = Assignment(
         record["bench"], space.label, config, record["seed"], record["scale"], tuple(record.get("keep", ()))

@@ -27,15 +27,17 @@ class Totals:
     Attributes:
         loss: sum of the examples' losses, 0-dimensional float64 on the device.
         score: sum of the examples' scores, likewise.
+        finite_steps: steps until the sum of the losses stopped being finite, likewise; all steps where it is.
     """
 
     loss: Tensor
     score: Tensor
+    finite_steps: Tensor
 
     @classmethod
     def zero(cls, device: torch.device) -> Totals:
         """Nothing seen yet."""
-        return cls(*(torch.zeros((), dtype=torch.float64, device=device) for _ in range(2)))
+        return cls(*(torch.zeros((), dtype=torch.float64, device=device) for _ in range(3)))
 
 
 class Steps(Protocol):
@@ -102,7 +104,7 @@ class RecordedSteps:
         else:
             for buffer, draws in zip(self._draws, (training, validation), strict=True):
                 buffer.overwrite(draws)
-        for tensor in (self._totals.loss, self._totals.score, self._index):
+        for tensor in (self._totals.loss, self._totals.score, self._totals.finite_steps, self._index):
             tensor.zero_()
         for index in range(self.optimizer.steps):
             if stopped():
@@ -131,3 +133,4 @@ def _step(optimizer: Optimizer, index: StepIndex, training: Batch, validation: B
     result = optimizer.step(index, training, validation)
     totals.loss.add_(result.loss * len(training.targets))
     totals.score.add_(result.score)
+    totals.finite_steps.add_(totals.loss.isfinite())

@@ -20,7 +20,6 @@ evaluation and the path of a checkpoint are left out; everything else is kept in
 
 from __future__ import annotations
 
-import json
 import mmap
 import struct
 from collections.abc import Iterator, Mapping
@@ -33,6 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import UserError
+from harness.tables.header import HeaderError, check, described, parsed
 from spaces.nb101.cell import INPUT, MAX_VERTICES, OPERATIONS, OUTPUT, vertices_on_a_path
 from spaces.nb101.reachability import draws, is_enumerated
 from spaces.nb101.space import SearchSpace
@@ -294,9 +294,14 @@ def map_index(path: Path) -> Index:
         raise UserError(f"{path}: not an index of a table; {remedy(path, None)}")
     _, version, position, length, checksum = PREFIX.unpack_from(content)
     encoded = content[position : position + length]
-    header = json.loads(encoded) if google_crc32c.value(encoded) == checksum else None
+    try:
+        header = parsed(encoded) if google_crc32c.value(encoded) == checksum else None
+        info = None if header is None else described(header)
+        if header is not None and version == FORMAT_VERSION:
+            check(header, position, RECORD_COLUMNS, CELL.size)
+    except HeaderError as error:
+        raise UserError(f"{path}: not an index that this program wrote: {error}; {remedy(path, None)}") from None
     if version != FORMAT_VERSION:
-        info = header and header["info"]
         raise StaleIndex(
             f"{path}: an index of format {version}, this program reads format {FORMAT_VERSION}; {remedy(path, info)}",
             info,

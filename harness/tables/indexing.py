@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import UserError
+from harness.tables.header import OFFICIAL_FILES
 from harness.tables.index import (
     LABELS,
     NO_VERTEX,
@@ -26,12 +27,6 @@ from spaces.nb101.cell import INPUT, MAX_VERTICES, OPERATIONS, OUTPUT, Cell, Inv
 from spaces.nb101.space import get_space
 
 OFFICIAL_LABEL = "NAS-Bench-101"
-#: SHA-256 of the two files that google-research/nasbench publishes.
-OFFICIAL_FILES = {
-    "4c39c3936e36a85269881d659e44e61a245babcb72cb374eacacf75d0e5f4fd1": "nasbench_only108.tfrecord",
-    "3d64db8180fb1b0207212f9032205064312b6907a3bbc81eabea10db2f5c7e9c": "nasbench_full.tfrecord",
-}
-
 #: Cells whose hash is recomputed while an index is built: the first ones, and of the others one in so many.
 _CHECKED_FIRST = 1000
 _CHECKED_ONE_IN = 256

@@ -15,8 +15,9 @@ from tqdm import tqdm
 from harness.data.download import download, is_url
 from harness.data.folder import data_folder
 from harness.errors import UserError
-from harness.tables.index import IndexInfo, StaleIndex, table_stem
-from harness.tables.indexing import OFFICIAL_FILES, OFFICIAL_LABEL, build_index, cut_index
+from harness.tables.header import OFFICIAL_FILES
+from harness.tables.index import MAGIC, IndexInfo, StaleIndex, table_stem
+from harness.tables.indexing import OFFICIAL_LABEL, build_index, cut_index
 from harness.tables.query import Table
 from harness.tables.tfrecord import content_sha256
 
@@ -101,6 +102,7 @@ def prepare_table(
         raise UserError(f"{path}: kept for the official table, and {file} is not it by its SHA-256; give another --out")
     if not force and (known := _whole_before(path, sha256, None if official else label or table_stem(file.name))):
         return path, known, False
+    check_replaceable(path)
     with tqdm(
         desc=path.name, total=file.stat().st_size, unit="B", unit_scale=True, unit_divisor=1024, disable=None
     ) as bar:
@@ -128,7 +130,25 @@ def cut_table(
     kept = tuple(sorted(set(spaces)))
     path = out or source.with_name(f"{source.stem}_space{''.join(map(str, kept))}.index")
     known = None if force else _cut_before(path, Table.open(source).info, kept)
+    if known is None:
+        check_replaceable(path)
     return path, known or cut_index(source, list(kept), path), known is None
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse to write an index over a file that is none.
+
+    Raises:
+        UserError: there is such a file.
+    """
+    if not path.exists():
+        return
+    head = b""
+    if path.is_file():
+        with path.open("rb") as file:
+            head = file.read(len(MAGIC))
+    if head not in (MAGIC, b""):
+        raise UserError(f"{path}: is there, and is no index, so it is not overwritten; give another --out")
 
 
 def describe(path: Path, info: IndexInfo) -> str:
@@ -171,7 +191,10 @@ def _local_file(source: str, folder: Path, sha256: str | None) -> Path:
                 f"{file}: no such file; give a TFRecord or its address, or leave it out to download {OFFICIAL_LABEL}"
             )
         return file
-    name = Path(unquote(urlsplit(source).path)).name
+    try:
+        name = Path(unquote(urlsplit(source).path)).name
+    except ValueError as error:
+        raise UserError(f"{source!r}: not an address that can be asked for ({error}); check it") from None
     if not name:
         raise UserError(f"{source}: expected an address that ends in the name of a file")
     file = folder / name

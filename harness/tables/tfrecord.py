@@ -234,6 +234,15 @@ def content_sha256(path: Path) -> str:
             raise UserError(f"{path}: cannot decompress ({error}); {_MENDING}") from None
 
 
+def is_tfrecord(path: Path) -> bool:
+    """Whether a plain file is empty or begins as a record does."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        header = file.read(12)
+    return not header or (len(header) == 12 and masked_crc32c(header[:8]) == int.from_bytes(header[8:], "little"))
+
+
 def masked_crc32c(data: bytes) -> int:
     """CRC32C, rotated right by 15 bits and shifted by a constant, as TFRecord files store it."""
     checksum: int = google_crc32c.value(data)

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from harness.errors import UserError
 from harness.tables.query import Table, mean_of_repeats
 from spaces.nb101.reachability import choices
-from spaces.nb101.space import SearchSpace
+from spaces.nb101.space import SearchSpace, get_space
 
 #: Least single test and validation error that the published code states (`search_space_{1,2,3}.py`), of NAS-Bench-101.
 PUBLISHED_MINIMA = {
@@ -61,13 +61,19 @@ class Truths:
         share: of all the sampler's choices, how many give a cell of the table; 1 if the space is complete.
     """
 
-    def __init__(self, table: Table, space: SearchSpace, epochs: int | None = None) -> None:
+    def __init__(self, table: Table, space: SearchSpace | int, epochs: int | None = None) -> None:
         """Look at all cells.
+
+        Args:
+            table: the table.
+            space: the space, or its number.
+            epochs: the epoch budget; None for the largest.
 
         Raises:
             UserError: the table has no cell of the space at this budget, or is damaged.
         """
-        self.table, self.space = table, space
+        self.table, self.space = table, get_space(space) if isinstance(space, int) else space
+        space = self.space
         self.epochs = table.info.epoch_budgets[-1] if epochs is None else epochs
         draws = table.draws(space)
         rows = np.flatnonzero(draws)

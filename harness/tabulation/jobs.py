@@ -13,7 +13,7 @@ import json
 import math
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,8 +128,8 @@ class WorkFolder:
 
     def write(self, job: Job, measured: list[dict[str, Any]], seconds: float, device: str) -> None:
         """Keep one job's measurements, and what they took: seconds by the clock of a core, or of a GPU."""
-        content = json.dumps({"repeat": job.repeat, "seconds": round(seconds, 3), "device": device, "cells": measured})
-        write_atomically(self._file(job), content.encode())
+        content = {"repeat": job.repeat, "seconds": round(seconds, 3), "device": device, "cells": measured}
+        write_atomically(self._file(job), json.dumps({**content, "sha256": _digest(content)}).encode())
 
     def read(self, jobs: Sequence[Job]) -> Iterator[dict[str, Any]]:
         """Measurements in the order of the jobs, each with its `repeat`; jobs not yet measured are left out.
@@ -140,9 +140,18 @@ class WorkFolder:
         done = self.done()
         for job in jobs:
             if job.number in done:
-                content = _read_json(self._file(job), _MENDING)
+                content = self._content(job)
                 for measured in content["cells"]:
                     yield {**measured, "repeat": content["repeat"]}
+
+    def unchecked(self, jobs: Sequence[Job]) -> int:
+        """How many measured jobs have no checksum, since an earlier version wrote them.
+
+        Raises:
+            UserError: a file is damaged.
+        """
+        done = self.done()
+        return sum("sha256" not in self._content(job) for job in jobs if job.number in done)
 
     def seconds(self, jobs: Sequence[Job]) -> dict[str, float]:
         """What the measured jobs took by the clock, per device.
@@ -153,18 +162,55 @@ class WorkFolder:
         done, seconds = self.done(), Counter[str]()
         for job in jobs:
             if job.number in done:
-                content = _read_json(self._file(job), _MENDING)
+                content = self._content(job)
                 seconds[content["device"]] += content["seconds"]
         return dict(seconds)
+
+    def _content(self, job: Job) -> dict[str, Any]:
+        """A job's measurements, held against the plan and against their checksum, which older files lack.
+
+        Raises:
+            UserError: the file is damaged, of another job, or was changed.
+        """
+        file = self._file(job)
+        content = _read_json(file, _MENDING)
+        if "sha256" in content and content["sha256"] != _digest(content):
+            raise UserError(f"{file}: changed since it was written (its checksum is another); {_MENDING}")
+        cells = content.get("cells")
+        if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
+            raise UserError(f"{file}: damaged (no list of cells); {_MENDING}")
+        if content.get("repeat") != job.repeat or [cell.get("hash") for cell in cells] != [
+            cell.hash for cell in job.cells
+        ]:
+            raise UserError(f"{file}: holds other cells, or another repeat of them, than job {job.number}; {_MENDING}")
+        for cell in cells:
+            for name in ("train_accuracy", "validation_accuracy", "test_accuracy"):
+                accuracy = cell.get(name)
+                if isinstance(accuracy, bool) or not isinstance(accuracy, int | float) or not 0 <= accuracy <= 1:
+                    raise UserError(f"{file}: expected {name} from 0 to 1, got {str(accuracy)[:40]}; {_MENDING}")
+        seconds = content.get("seconds")
+        if (
+            isinstance(seconds, bool)
+            or not isinstance(seconds, int | float)
+            or not isinstance(content.get("device"), str)
+        ):
+            raise UserError(f"{file}: damaged (no seconds, or no device); {_MENDING}")
+        return content
 
     def _file(self, job: Job) -> Path:
         return self.path / f"job{job.number:06d}.json"
 
 
+def _digest(content: Mapping[str, Any]) -> str:
+    """SHA-256 of a job's measurements, whatever checksum stands among them."""
+    plain = {key: value for key, value in content.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
 def _read_json(file: Path, mending: str) -> dict[str, Any]:
     try:
         content = json.loads(file.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise UserError(f"{file}: damaged; {mending}")

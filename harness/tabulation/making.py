@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 EXIT_INTERRUPTED = 130
 
+CARD_START = b"# Data card: "
+
 
 @dataclass(frozen=True)
 class Tabulation:
@@ -96,6 +98,7 @@ def tabulate(wanted: Tabulation) -> int:
     label, out = _label_and_out(wanted, benchmark.name)
     work = wanted.work or out.with_name(f"tabulate-{out.stem}")
     _check_device(wanted.device)
+    _check_replaceable(out)
     check_width(recipe, cells)
     arrays = benchmark.images()
     splits = Splits.of(arrays)
@@ -113,6 +116,12 @@ def tabulate(wanted: Tabulation) -> int:
         return 0
     if not folder.done():
         raise UserError(f"{work}: nothing measured yet; run again without --write-only, or with more time")
+    if unchecked := folder.unchecked(jobs):
+        print(
+            f"{work}: {unchecked} of {len(folder.done())} jobs have no checksum, since an earlier version measured "
+            "them; they were held against the plan alone",
+            file=sys.stderr,
+        )
     info = write_table(folder, jobs, recipe, out, label, scope)
     measurements = Measurements.of(folder, jobs)
     card = data_card(info, measurements, recipe, splits, arrays.name, scope, wanted.command())
@@ -211,6 +220,23 @@ def _label_and_out(wanted: Tabulation, benchmark: str) -> tuple[str, Path]:
     if out.suffix == ".tfrecord":
         raise UserError(f"--out: expected the path of the index, got {out}; the .tfrecord comes beside it")
     return label, out
+
+
+def _check_replaceable(out: Path) -> None:
+    """Refuse to write over an index, a TFRecord or a data card what is none.
+
+    Raises:
+        UserError: there is such a file.
+    """
+    from harness.tables.open import check_replaceable
+    from harness.tables.tfrecord import is_tfrecord
+
+    check_replaceable(out)
+    source, card = out.with_suffix(".tfrecord"), out.with_suffix(".md")
+    if source.exists() and not is_tfrecord(source):
+        raise UserError(f"{source}: is there, and is no TFRecord, so it is not overwritten; give another --out")
+    if card.exists() and not (card.is_file() and card.read_bytes()[: len(CARD_START)] in (CARD_START, b"")):
+        raise UserError(f"{card}: is there, and is no data card, so it is not overwritten; give another --out")
 
 
 def _check_device(device: str) -> None:

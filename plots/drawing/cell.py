@@ -93,12 +93,15 @@ def draw_cell(axes: Axes, graph: Graph, colours: dict[str, str] | None = None) -
         )
         if node:
             axes.add_patch(PathPatch(_lettering(LABELS.get(node, node), x, y), fc="black", lw=0, zorder=4))
-    for label, (x, y), width in edge_labels(curves, places):
+    labels = edge_labels(curves, places)
+    for label, (x, y), width in labels:
         corner = (x - width / 2, y - LABEL_HEIGHT / 2)
         axes.add_patch(Rectangle(corner, width, LABEL_HEIGHT, fc=colours.get(label, "white"), lw=0, zorder=5))
         axes.add_patch(PathPatch(_lettering(LABELS.get(label, label), x, y, width, 0.15), fc="black", lw=0, zorder=6))
     half = (BOX_WIDTH / 2, BOX_HEIGHT / 2)
-    reach = np.concatenate([places - half, places + half, *(_sampled(curve) for _, curve in curves)])
+    sides = [place + np.array([side * width / 2, 0.0]) for _, place, width in labels for side in (-1, 1)]
+    drawn = [places - half, places + half, *(_sampled(curve) for _, curve in curves), *(place[None] for place in sides)]
+    reach = np.concatenate(drawn)
     low, high = reach.min(axis=0) - CLEARANCE, reach.max(axis=0) + CLEARANCE
     axes.set_xlim(low[0], high[0])
     axes.set_ylim(low[1], high[1])

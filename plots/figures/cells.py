@@ -8,7 +8,6 @@ operation. A change is an epoch whose cell is another architecture than the last
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import io
 from collections.abc import Mapping, Sequence
@@ -24,12 +23,13 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from harness.records.catalogue import get_quantity
-from harness.records.line import Drawable, EpochLine
+from harness.records.line import Drawable
 from plots.drawing import style
 from plots.drawing.cell import LABELS, PLAIN, draw_cell, is_labelled, operation_colours
 from plots.drawing.pages import Options, Page
 from plots.drawing.side_by_side import methods_to_draw
 from plots.runs.records import Array, Comparison, Method, NothingToDrawError, Run, counted
+from plots.runs.spreadsheet import Rows
 
 CELL_HEIGHT = 2.3
 ERROR_HEIGHT = 0.75
@@ -52,7 +52,7 @@ def draw(name: str, sheet: Sequence[Comparison], options: Options) -> list[Page]
     without: list[str] = []
     for comparison, methods in methods_to_draw(sheet, options, ()):
         for method in methods:
-            run = next((run for run in method.runs if any(cells_of(run))), None)
+            run = next((run for run in method.runs if any(run.architectures)), None)
             if run is None:
                 continue
             try:
@@ -65,11 +65,6 @@ def draw(name: str, sheet: Sequence[Comparison], options: Options) -> list[Page]
     return [dataclasses.replace(pages[0], text="\n".join(filter(None, [*without, pages[0].text]))), *pages[1:]]
 
 
-def cells_of(run: Run) -> list[Drawable | None]:
-    """The architecture of each recorded epoch, None where a line holds none that can be drawn."""
-    return [EpochLine(line).architecture for line in run.lines]
-
-
 def changes(cells: Sequence[Drawable | None]) -> list[int]:
     """The epochs whose cell is another than the one before."""
     return [
@@ -80,7 +75,7 @@ def changes(cells: Sequence[Drawable | None]) -> list[int]:
 
 
 def _page(name: str, comparison: Comparison, method: Method, run: Run, options: Options) -> Page:
-    cells = cells_of(run)
+    cells = run.architectures
     last = len(cells) - 1
     asked = options.epochs or sorted({round(share * last) for share in (0, 0.25, 0.5, 1)})
     drawn = {epoch: cell for epoch in asked if epoch <= last and (cell := cells[epoch]) is not None}
@@ -228,7 +223,7 @@ def _name(example: Drawable, place: Place) -> str:
 def _csv(comparison: Comparison, method: Method, run: Run, cells: Sequence[Drawable | None], errors: Array) -> str:
     """A row for each epoch: its cell, and whether it changed."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = Rows(text)
     writer.writerow(["bench", "space", "method", "seed", "epoch", "cell", "changed", "ops", "edges", "test_error"])
     changed = set(changes(cells))
     for epoch, cell in enumerate(cells):

@@ -6,7 +6,6 @@ own. Coefficients are rank correlations of the supernet's validation error with 
 
 from __future__ import annotations
 
-import csv
 import io
 import textwrap
 from pathlib import Path
@@ -21,6 +20,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from harness.records.run_folder import CORRELATION
 from plots.drawing import style
 from plots.figures.checkpoint_results import Results, gather_results, write_figures
+from plots.runs.spreadsheet import Rows
 
 NAME = "correlation"
 RHO, TAU = "\N{GREEK SMALL LETTER RHO}", "\N{GREEK SMALL LETTER TAU}"
@@ -93,7 +93,7 @@ def draw(results: Results) -> Figure:
 def csv_text(results: Results) -> str:
     """The numbers behind the figure: a row for each method and cell, errors as fractions."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = Rows(text)
     measured = [f"{statistics}_{name}" for statistics in LABELS for name in ("error", "loss")]
     place = ["bench", "space", "method", "seed", "epoch"]
     writer.writerow([*place, "cell", "test_error", "valid_error", *measured, "images", "table", "scale"])

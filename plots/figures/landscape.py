@@ -6,7 +6,6 @@ the weights fit the present alphas alone.
 
 from __future__ import annotations
 
-import csv
 import io
 import textwrap
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from matplotlib.ticker import MaxNLocator
 from harness.records.run_folder import LANDSCAPE
 from plots.drawing import style
 from plots.figures.checkpoint_results import Results, gather_results, write_figures
+from plots.runs.spreadsheet import Rows
 
 NAME = "landscape"
 COLOURS = "viridis"
@@ -120,7 +120,7 @@ def draw(results: Results) -> Figure:
 def csv_text(results: Results) -> str:
     """The numbers behind the figure: a row for each method and point, accuracy as a fraction."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = Rows(text)
     writer.writerow(
         ["bench", "space", "method", "seed", "epoch", "x", "y", "accuracy", "loss", "images", "table", "scale"]
     )

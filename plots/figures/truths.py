@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from harness.records.line import nasbench_graph
 from plots.drawing import style
 from plots.drawing.cell import draw_cell
+from plots.runs.spreadsheet import Rows
 
 NAME = "truths"
 PANEL_HEIGHT = 2.5
@@ -82,7 +82,7 @@ def draw(truths: SpaceTruths) -> Figure:
 def csv_text(truths: SpaceTruths) -> str:
     """The numbers behind the figure, errors as fractions: a row for each percentile and each number of draws."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = Rows(text)
     writer.writerow(["table", "space", "quantity", "at", "test_error", "deviation", "chosen_by_test"])
     start = [truths.table, truths.space]
     writer.writerows([*start, "percentile", at, error, "", ""] for at, error in enumerate(truths.percentiles))

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.errors import UserError
+from harness.errors import UserError, printable
 from plots.drawing import anytime, style
 from plots.drawing.pages import Options, sheets
 from plots.figures import decay, hessian, landscape, quantity
@@ -83,7 +83,7 @@ def _found(results: Path) -> Survey:
     """
     found = survey(results)
     for left_out in found.left_out:
-        print(f"left out: {left_out}", file=sys.stderr)
+        print(printable(f"left out: {left_out}"), file=sys.stderr)
     if not found.comparisons:
         raise UserError(f"{results}: no run here that can be drawn; make one with `python -m harness.run`")
     named = list(sheets(found))

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.errors import UserError
+from harness.errors import UserError, printable
 from harness.records.run_folder import RunFolderError
 from plots.runs.records import Comparison, Method, Run
 from plots.runs.survey import survey
@@ -27,7 +27,7 @@ def print_choices(results: Path) -> None:
     """
     found = survey(results)
     for left_out in found.left_out:
-        print(f"left out: {left_out}", file=sys.stderr)
+        print(printable(f"left out: {left_out}"), file=sys.stderr)
     chosen_any = False
     for comparison in found.comparisons:
         for optimizer in sorted({_optimizer(method) for method in comparison.methods}):

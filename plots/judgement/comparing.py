@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness.errors import UserError
+from harness.errors import UserError, printable
 from plots.judgement.files import write
 from plots.judgement.findings import Question
 from plots.judgement.judging import judge
@@ -57,6 +57,6 @@ def compare(results: Path, question: Question, baseline: str | None, out: Path |
             "`python -m harness.run` makes one, --epochs counts unfinished ones"
         )
     check_baseline(baseline, (method.name for block in judgement.blocks for method in block.methods))
-    print(as_text(judgement), end="")
+    print(printable(as_text(judgement)), end="")
     for path in write(judgement, out or results / "statistics"):
         print(path)

@@ -5,7 +5,6 @@ Errors are fractions; a cell, or a JSON value, without a number is empty, or nul
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import io
 import json
@@ -16,6 +15,7 @@ from typing import Any
 from harness.records.files import write_atomically
 from plots.judgement.findings import Judgement
 from plots.judgement.measures import MEASURES
+from plots.runs.spreadsheet import Rows
 
 FORMAT = 1
 
@@ -102,7 +102,7 @@ def plain(value: Any) -> Any:
 
 def _csv(rows: list[list[object]]) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = Rows(text)
     for row in rows:
         writer.writerow(["" if isinstance(cell, float) and not math.isfinite(cell) else cell for cell in row])
     return text.getvalue()

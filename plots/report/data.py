@@ -20,8 +20,8 @@ import numpy as np
 from harness import __version__
 from harness.records.catalogue import Quantity, catalogue
 from harness.records.config import NO_JUDGE
-from harness.records.line import EpochLine
-from harness.records.run_folder import EPOCHS, Line, RunFolder, RunFolderError, SpaceLabel, space_names
+from harness.records.line import Drawable
+from harness.records.run_folder import EPOCHS, RunFolder, RunFolderError, SpaceLabel, space_names
 from plots.drawing import cell, style
 from plots.drawing.anytime import at_some_epochs
 from plots.judgement.caveats import NO_JUDGE as NO_JUDGE_CAVEAT
@@ -99,13 +99,8 @@ def _quantity(quantity: Quantity) -> Data:
 
 def _drawing(comparisons: Sequence[Comparison]) -> Data:
     """How a cell is drawn: the sizes, labels and colours of `plots.drawing.cell`."""
-    architectures = (
-        EpochLine(line).architecture
-        for comparison in comparisons
-        for method in comparison.methods
-        for run in method.runs
-        for line in run.lines
-    )
+    runs = (run for comparison in comparisons for method in comparison.methods for run in method.runs)
+    architectures = {architecture for run in runs for architecture in run.architectures}
     return {
         "labels": cell.LABELS,
         "colours": cell.operation_colours(architectures),
@@ -232,7 +227,7 @@ def _run(run: Run, quantities: Sequence[Quantity], cells: _Cells, base: Path) ->
         "finished": run.is_finished,
         "machine": machine(run.path),
         "seconds": _column(_seconds(run)),
-        "cells": [cells.number(line) for line in run.lines],
+        "cells": [cells.number(architecture) for architecture in run.architectures],
         "curves": {name: values for name, values in curves.items() if any(value is not None for value in values)},
     }
 
@@ -250,9 +245,8 @@ class _Cells:
         self.labels: dict[str, int] = {}
         self._numbers: dict[object, int] = {}
 
-    def number(self, line: Line) -> int | None:
-        """Where a line's architecture stands; None where the line has none that can be drawn."""
-        architecture = EpochLine(line).architecture
+    def number(self, architecture: Drawable | None) -> int | None:
+        """Where an architecture stands; None for none."""
         if architecture is None:
             return None
         if architecture.graphs not in self._numbers:

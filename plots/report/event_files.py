@@ -23,6 +23,8 @@ from plots.runs.survey import survey
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
+#: entries of a line whose numbers are no quantities
+NO_SCALARS = ("epoch", "architecture")
 #: how our files end; those of an earlier call are replaced, others are left alone
 SUFFIX = ".harness"
 
@@ -62,7 +64,7 @@ def scalars(line: Line) -> dict[str, float]:
     for name, value in line.items():
         for key, entry in value.items() if isinstance(value, dict) else [("", value)]:
             number = as_number(entry)
-            if number is not None and math.isfinite(number) and name != "epoch":
+            if number is not None and math.isfinite(number) and name not in NO_SCALARS:
                 found[f"{name}/{key}" if key else name] = number
     return found
 

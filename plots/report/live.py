@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import json
+import sys
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,13 +17,22 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
 
-from harness.errors import UserError
+from harness.errors import UserError, printable
 from harness.records.run_folder import EPOCHS, RunFolderError
 from plots.judgement.findings import Question
 from plots.report.page import page, policy
 from plots.report.writing import Report
 
 LOOPBACK = "127.0.0.1"
+
+MOST_CONNECTIONS = 32
+"""Clients that are answered side by side, each in a thread; more wait."""
+
+LONGEST_SILENCE = 5.0
+"""Seconds after which a client that sends or takes nothing is cut off."""
+
+LONGEST_WAIT = 10.0
+"""Seconds that a client waits for a free thread; longer than a silent one can hold it."""
 
 
 def serve(results: Path, port: int, question: Question | None = None) -> int:
@@ -40,7 +50,7 @@ def serve(results: Path, port: int, question: Question | None = None) -> int:
     server = LiveServer(results, port, question)
     try:
         # In here, since who reads the line may press Ctrl-C at once.
-        print(f"serving {results} at {server.url} (Ctrl-C ends)", flush=True)
+        print(printable(f"serving {results} at {server.url} (Ctrl-C ends)"), flush=True)
         server.serve_forever(poll_interval=0.2)
     except KeyboardInterrupt:
         print("stopped")
@@ -59,10 +69,14 @@ class LiveServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
+    request_queue_size = 128
+    """Connections that wait while all threads are busy."""
+
     def __init__(self, results: Path, port: int, question: Question | None = None) -> None:
         self.report = Report(results, results, question)
         self.report.version()
         self._lock = threading.Lock()
+        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
         self._data: dict[str, Any] = {}
         self._lines: dict[str, Path] = {}
         try:
@@ -71,6 +85,29 @@ class LiveServer(ThreadingHTTPServer):
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise
             raise UserError(f"--port {port}: {error.strerror}; give another, or 0 for any that is free") from None
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread of its own, once one is free; a client that sends nothing is cut off after a while."""
+        if not self._free.acquire(timeout=LONGEST_WAIT):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, and make room for the next."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away in the middle is no news; anything else is told as ever."""
+        if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:
@@ -108,6 +145,7 @@ class LiveServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: LiveServer
+    timeout = LONGEST_SILENCE
     server_version = "one-shot-nas-harness"
     sys_version = ""
     #: for every answer: nothing is kept, and no other site may read or frame it

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.errors import UserError
+from harness.errors import UserError, printable
 from harness.records.files import write_atomically
 from harness.records.run_folder import CONFIG, ENVIRONMENT, EPOCHS, RunFolder, RunFolderError, find_folders
 from plots.judgement.comparing import check_baseline
@@ -20,6 +20,8 @@ from plots.report.page import page
 from plots.runs.survey import Entry, Survey, read_entry, survey
 
 MOST_LISTED = 5
+
+PAGE_START = b'<!doctype html>\n<html lang="en" data-live='
 
 #: modification times and sizes of a run's files
 Stamp = tuple[tuple[int, int] | None, ...]
@@ -105,6 +107,8 @@ def write_page(results: Path, out: Path, question: Question, baseline: str | Non
     """
     if out.is_dir():
         raise UserError(f"--out: expected a file, such as {out / 'report.html'}, got the folder {out}")
+    if out.exists() and not is_page(out):
+        raise UserError(f"{out}: is there, and is no report, so it is not overwritten; give another --out")
     data = Report(results, out.parent, question).data()
     blocks = [one["block"] for one in data["comparisons"] if one["block"]]
     check_baseline(baseline, (method["name"] for block in blocks for method in block["methods"]))
@@ -118,13 +122,22 @@ def write_page(results: Path, out: Path, question: Question, baseline: str | Non
     return out
 
 
+def is_page(path: Path) -> bool:
+    """Whether a file is empty or begins as a page does."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(len(PAGE_START))
+    return head in (PAGE_START, b"")
+
+
 def _say_left_out(left_out: Sequence[Mapping[str, str]]) -> None:
     """A line for each folder that does not count; of many, their number."""
     if len(left_out) > MOST_LISTED:
         print(f"left out: {len(left_out)} folders; the page lists them with the reasons", file=sys.stderr)
         return
     for one in left_out:
-        print(f"left out: {one['path']}: {one['reason']}", file=sys.stderr)
+        print(printable(f"left out: {one['path']}: {one['reason']}"), file=sys.stderr)
 
 
 def _stamp(folder: RunFolder) -> Stamp:

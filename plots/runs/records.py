@@ -5,7 +5,7 @@ Everything comes from run folders; `plots.runs.survey` says which of them belong
 
 from __future__ import annotations
 
-import csv
+import functools
 import io
 import math
 from collections.abc import Sequence
@@ -18,9 +18,10 @@ import numpy.typing as npt
 from harness.errors import UserError
 from harness.records.catalogue import Quantity, catalogue
 from harness.records.config import NO_JUDGE, Config, results_folder
-from harness.records.line import EpochLine, as_number
+from harness.records.line import Drawable, EpochLine, as_number
 from harness.records.run_folder import Line, RunFolder, SpaceLabel, space_folder, space_name
 from harness.records.statistics import t_half_width
+from plots.runs.spreadsheet import Rows
 
 Array = npt.NDArray[np.float64]
 
@@ -43,7 +44,7 @@ class Run:
         path: its folder.
         seed: its seed.
         epochs: how many epochs were asked for.
-        lines: its recorded epochs, 0 first.
+        lines: its recorded epochs, 0 first; nobody changes them, so that what was read from them is kept.
     """
 
     path: Path
@@ -66,8 +67,23 @@ class Run:
 
     def values(self, quantity: Quantity) -> Array:
         """A quantity after every recorded epoch from 0: [epochs], NaN where the line does not give it."""
-        values = [quantity.of(line) for line in self.lines]
-        return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
+        known = self._values.get((quantity.name, quantity.entry))
+        if known is None:
+            values = [quantity.of(line) for line in self.lines]
+            known = np.array([math.nan if value is None else value for value in values], dtype=np.float64)
+            known.setflags(write=False)
+            self._values[quantity.name, quantity.entry] = known
+        return known
+
+    @functools.cached_property
+    def architectures(self) -> list[Drawable | None]:
+        """The architecture of each recorded epoch, None where a line holds none that can be drawn."""
+        return [EpochLine(line).architecture for line in self.lines]
+
+    @functools.cached_property
+    def _values(self) -> dict[tuple[str, str], Array]:
+        """Quantities that were read already, by name and entry."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -272,7 +288,7 @@ def csv_text(*figures: tuple[Comparison, Sequence[Series]]) -> str:
     at = "epoch" if all(one.seconds is None for one in series) else "seconds"
     columns = ["bench", "space", "method", "quantity", at, "n", "mean", "low", "high", "band", "table", "scale"]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = Rows(text)
     writer.writerow([*columns, *(f"seed{seed}" for seed in seeds)])
     for comparison, one in parts:
         row_of_seed = {run.seed: row for row, run in enumerate(one.method.runs)}

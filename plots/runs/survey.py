@@ -15,6 +15,7 @@ from typing import Any
 from harness.errors import UserError
 from harness.records.catalogue import catalogue
 from harness.records.config import Config, differing, read_config
+from harness.records.line import DIVERGED
 from harness.records.run_folder import RunFolder, RunFolderError, SpaceLabel, find_folders, space_order
 from plots.runs.records import INNER, Comparison, Method, Run, counted, outermost, read_run
 
@@ -130,12 +131,14 @@ def read_entry(folder: RunFolder) -> Entry:
     """One run with its configuration.
 
     Raises:
-        RunFolderError: it is torn, or holds what no search records.
+        RunFolderError: it is torn or has diverged, or holds what no search records.
         UserError: its lines are of another table or scale than its configuration.
         OSError: a file cannot be read.
     """
     config = read_config(folder)
     run = read_run(folder, config)
+    if run.lines and (what := run.lines[-1].get(DIVERGED)):
+        raise RunFolderError(f"{folder.path}: diverged ({what})")
     for quantity in catalogue(config.quantities).values():
         for epoch, line in enumerate(run.lines):
             if damage := quantity.damage(line):

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from spaces.base import NetworkConfig
+from spaces.ranges import Range
 
 
 @dataclass(frozen=True)
 class SupernetConfig(NetworkConfig):
     """Size and quirks of a DARTS supernet; the defaults are those of the paper's searches."""
 
-    channels: int = 16
+    channels: Annotated[int, Range(1, 4096)] = 16
     """Width C of the first cells' nodes; doubles at each of the two reduction cells. The stem has 3 C."""
 
-    cells: int = 8
+    cells: Annotated[int, Range(1, 200)] = 8
     """Number of cells, those at one and at two thirds of it being reduction cells."""
 
-    batchnorm_momentum: float = 0.1
+    batchnorm_momentum: Annotated[float, Range(0, 1)] = 0.1
     """Share of the last batch in the running statistics; torch's own, as published."""
 
-    partial_channels: int = 1
+    partial_channels: Annotated[int, Range(1, 4096)] = 1
     """k: the first k-th of an edge's channels goes through the operations, the others pass by. 1 for all; PC-DARTS
     takes 4."""
+
+    def check(self) -> None:
+        """Refuse channels that do not split into parts."""
+        if self.channels % self.partial_channels:
+            raise ValueError(
+                f"expected network.channels ({self.channels}) to be a multiple of network.partial_channels "
+                f"({self.partial_channels})"
+            )
 
     @property
     def scale(self) -> str:

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from spaces.base import NetworkConfig
+from spaces.ranges import Range
 
 
 @dataclass(frozen=True)
 class SupernetConfig(NetworkConfig):
     """Size and quirks of a supernet."""
 
-    channels: int = 16
+    channels: Annotated[int, Range(1, 4096)] = 16
     """Width of the stem and the first cells; doubles at one and at two thirds of the depth."""
 
-    cells: int = 9
+    cells: Annotated[int, Range(1, 200)] = 9
     """Number of cells."""
 
-    batchnorm_momentum: float = 0.997
+    batchnorm_momentum: Annotated[float, Range(0, 1)] = 0.997
     """Share of the last batch in the running statistics. The published code took TensorFlow's decay .997 for torch's
     momentum (`operations.py:28`), so that they are almost those of the last batch; .003 is what was meant."""
 
-    downsample_padding: int = 1
+    downsample_padding: Annotated[int, Range(0, 1)] = 1
     """Padding of the 2x2 pooling between stages. 1 as published (`model_search.py:180`: maps of 32, 17, 9 pixels);
     0 as in NAS-Bench-101 (32, 16, 8)."""
 
-    partial_channels: int = 1
+    partial_channels: Annotated[int, Range(1, 4096)] = 1
     """k: the first k-th of a block's channels goes through the operations, the others pass by. 1 for all; PC-DARTS
     takes 4 (`optimizers/pc_darts/model_search.py`)."""
 

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from spaces.base import NetworkConfig
+from spaces.ranges import Range
 
 
 @dataclass(frozen=True)
 class Nb201Config(NetworkConfig):
     """Size and quirks of a supernet."""
 
-    channels: int = 16
+    channels: Annotated[int, Range(1, 4096)] = 16
     """Width of the stem and of the first stage; doubles from stage to stage."""
 
-    cells_per_stage: int = 5
+    cells_per_stage: Annotated[int, Range(1, 100)] = 5
     """Number of cells in each of the three stages."""
 
-    batchnorm_momentum: float = 0.1
+    batchnorm_momentum: Annotated[float, Range(0, 1)] = 0.1
     """Share of the last batch in the running statistics."""
 
-    partial_channels: int = 1
+    partial_channels: Annotated[int, Range(1, 4096)] = 1
     """k: on each edge the first k-th of the channels goes through the operations, the others pass by, also by `none`.
     1 for all; PC-DARTS takes 4."""
+
+    def check(self) -> None:
+        """Refuse channels that do not split into parts."""
+        if self.channels % self.partial_channels:
+            raise ValueError(
+                f"expected network.channels ({self.channels}) to be a multiple of network.partial_channels "
+                f"({self.partial_channels})"
+            )
 
     @property
     def scale(self) -> str:

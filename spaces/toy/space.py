@@ -9,13 +9,14 @@ import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from spaces.base import Architecture, CellChoices, Graph, InputShape, Network, NetworkConfig, NodeChoices, Space
 from spaces.mixture import Row
+from spaces.ranges import Range
 
 SKIP, CONV3X3, CONV1X1, POOL = "skip", "conv3x3", "conv1x1", "avgpool3x3"
 OPERATIONS = (SKIP, CONV3X3, CONV1X1, POOL)
@@ -30,21 +31,29 @@ KINDS = ("normal", "reduce")
 class ToyConfig(NetworkConfig):
     """Size and quirks of the network."""
 
-    channels: int = 8
+    channels: Annotated[int, Range(1, 4096)] = 8
     """Width of every map."""
 
-    cells: int = 4
+    cells: Annotated[int, Range(1, 200)] = 4
     """Number of cells, normal ones and reductions in turn."""
 
-    partial_channels: int = 1
+    partial_channels: Annotated[int, Range(1, 4096)] = 1
     """k: the first k-th of an edge's channels goes through the operations, the others pass by."""
 
-    batchnorm_momentum: float = 0.1
+    batchnorm_momentum: Annotated[float, Range(0, 1)] = 0.1
     """Share of the last batch in the running statistics."""
 
     def __post_init__(self) -> None:
-        if min(self.channels, self.cells, self.partial_channels) < 1 or self.channels % self.partial_channels:
-            raise ValueError("expected at least 1 cell, and channels that are a multiple of partial_channels")
+        if min(self.channels, self.cells, self.partial_channels) < 1:
+            raise ValueError("expected at least 1 cell, 1 channel and 1 part of the channels")
+
+    def check(self) -> None:
+        """Refuse channels that do not split into parts."""
+        if self.channels % self.partial_channels:
+            raise ValueError(
+                f"expected network.channels ({self.channels}) to be a multiple of network.partial_channels "
+                f"({self.partial_channels})"
+            )
 
     @property
     def scale(self) -> str:

@@ -42,7 +42,7 @@ def kept_search(
         "table": {"label": table.info.label, "kind": table.info.kind, "sha256": table.info.source_sha256},
     }
     folder = RunFolder(run_path(results, "digits", 1, optimizer, seed))
-    folder.create(record, {})
+    folder.create(record, {"starts": []})
     return build(folder, record, bench.images(), method, config, TableOf(table), "cpu")
 
 

@@ -121,7 +121,8 @@ function drawCells(svg, graphs, sizes) {
   for (const graph of graphs) {
     const places = cellLayout(graph, sizes);
     const edges = cellEdges(graph, places, sizes);
-    const reach = [...edges.flatMap((edge) => edge.samples), ...places.flatMap(([x, y]) =>
+    const labels = cellLabels(edges, places, sizes);
+    const reach = [...edges.flatMap((edge) => edge.samples), ...labels.flatMap(([, [x, y], width]) => [[x - width / 2, y], [x + width / 2, y]]), ...places.flatMap(([x, y]) =>
       [[x - sizes.box_width / 2, y - sizes.box_height / 2], [x + sizes.box_width / 2, y + sizes.box_height / 2]])];
     const [start, end] = extent(reach.map(([x]) => x)), [bottom, top] = extent(reach.map(([, y]) => y));
     const name = (node) => `${shownLabel(graph.nodes[node], sizes)} ${node}`;
@@ -131,7 +132,7 @@ function drawCells(svg, graphs, sizes) {
       ...(graph.title ? [shape("text", { class: "kind", x: (start + end) / 2 * UNIT, y: -(top + 0.15) * UNIT }, graph.title)] : []),
       ...edges.flatMap((edge) => arrow(edge)),
       ...places.flatMap(([x, y], node) => box(x, y, graph.nodes[node], sizes)),
-      ...cellLabels(edges, places, sizes).flatMap(([label, [x, y], width]) => edgeLabel(label, x, y, width, sizes)),
+      ...labels.flatMap(([label, [x, y], width]) => edgeLabel(label, x, y, width, sizes)),
     ));
     left += end - start + sizes.column_width / 2;
     high = Math.max(high, top + (graph.title ? 0.4 : 0));

@@ -16,7 +16,7 @@ from harness.data import registry
 from harness.data.folder import data_folder
 from harness.data.registry import get_dataset
 from harness.errors import UserError
-from harness.tables.indexing import OFFICIAL_FILES
+from harness.tables.header import OFFICIAL_FILES
 from harness.tables.open import OFFICIAL_URL, open_table
 from harness.tables.query import Table
 from harness.tables.tfrecord import content_sha256

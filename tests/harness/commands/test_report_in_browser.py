@@ -391,6 +391,7 @@ def test_a_quantity_that_runs_carry_has_a_chart_of_its_own(tmp_path: Path, open_
     for path in write_runs(tmp_path, ["darts"], [1], seeds=2, epochs=3):
         edit_config(path, lambda config: {**config, "quantities": [entry]})
         edit_lines(path, lambda line: {**line, "alpha_norm": 0.5})
+    main([str(tmp_path)])
     page = open_page(url(tmp_path)).page
     assert page.locator("#further h3").all_text_contents() == ["Norm of the alphas"]
     assert page.evaluate("charts['further-alpha_norm'].specification.yLabel") == "norm of the alphas (%)"
@@ -407,6 +408,7 @@ def test_a_cell_with_its_operations_on_the_edges_is_drawn_as_on_the_figures(tmp_
     graphs = [{"title": title, "nodes": ["a", "b", "c"], "edges": edges} for title in ("normal", "reduce")]
     (path,) = write_runs(tmp_path, ["darts"], [1], seeds=1, epochs=1)
     edit_lines(path, lambda line: {**line, "graphs": graphs})
+    main([str(tmp_path)])
     page = open_page(url(tmp_path)).page
     assert page.locator("#cell-drawing .kind").all_text_contents() == ["normal", "reduce"]
     drawn = page.locator("#cell-drawing .small").all_text_contents()

@@ -102,6 +102,7 @@ def test_a_seed_is_the_run_it_would_be_alone(finished: Path, tmp_path: Path) -> 
     [
         (["--set", "weights.momentum=0.5"], r"settings\.weights\.momentum = 0\.9, asked for is 0\.5"),
         (["--epochs", "3"], "epochs = 2, asked for is 3"),
+        (["--threads", "2"], "threads = 1, asked for is 2; go on with --threads 1, or give this one a --name"),
     ],
 )
 def test_a_folder_of_another_configuration_is_refused(changed: list[str], message: str, finished: Path) -> None:
@@ -111,9 +112,37 @@ def test_a_folder_of_another_configuration_is_refused(changed: list[str], messag
     assert (seed_folder(finished, 0) / "epochs.jsonl").read_bytes() == before
 
 
+def without_checksums(folder: Path) -> None:
+    """Leave the lines as a version wrote them that knew neither checksums nor the latest settings."""
+    lines = RunFolder(folder).epochs()
+    (folder / "epochs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_images_that_have_changed_since_are_refused(finished: Path, tmp_path: Path) -> None:
+    folder = seed_folder(tmp_path, 0)
+    shutil.copytree(seed_folder(finished, 0), folder)
+    record = json.loads((folder / "config.json").read_text())
+    assert len(record["images_sha256"]) == 64
+    (folder / "config.json").write_text(json.dumps({**record, "images_sha256": "0" * 64}))
+    with pytest.raises(UserError, match=f"images_sha256 = '{'0' * 64}', asked for is '{record['images_sha256']}'"):
+        run.main(command(tmp_path, "--optimizer", "darts", "--seeds", "1"))
+
+
+def test_a_seed_that_diverges_says_so_and_is_not_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rates = ["--set", "weights.learning_rate=1e30", "--set", "weights.learning_rate_min=1e29"]
+    arguments = command(tmp_path, "--optimizer", "darts", "--seeds", "1", *rates)
+    assert run.main(arguments) == 1
+    assert "seed 0: diverged, training loss at epoch 1, step " in capsys.readouterr().out
+    before = (seed_folder(tmp_path, 0) / "epochs.jsonl").read_bytes()
+    assert run.main(arguments) == 1
+    assert "seed 0: diverged before (training loss at epoch 1, step " in capsys.readouterr().out
+    assert (seed_folder(tmp_path, 0) / "epochs.jsonl").read_bytes() == before
+
+
 def test_a_record_from_before_a_setting_is_one_at_its_default(finished: Path, tmp_path: Path) -> None:
     folder = seed_folder(tmp_path, 0)
     shutil.copytree(seed_folder(finished, 0), folder)
+    without_checksums(folder)
     older = json.loads((folder / "config.json").read_text())
     del older["settings"]["drop_path"], older["settings"]["weights"]["skip_unused"]
     (folder / "config.json").write_text(json.dumps(older))
@@ -157,6 +186,7 @@ def test_a_run_from_before_the_hessian_by_the_mixture_is_the_same_run_and_one_th
 ) -> None:
     folder = seed_folder(tmp_path, 0)
     shutil.copytree(seed_folder(finished, 0), folder)
+    without_checksums(folder)
     older = json.loads((folder / "config.json").read_text())
     assert older["settings"]["hessian"].pop("mixture") is True  # digits asks for it, though the default is false
     (folder / "config.json").write_text(json.dumps(older))
@@ -368,7 +398,7 @@ BAD = [
     (["--name", "a/b"], "--name: expected letters"),
     (["--device", "tpu"], "--device"),
     (["--set", "data.images=100000"], "data.images: expected 1 to 600"),
-    (["--set", "network.cells=0"], "network.cells: expected"),
+    (["--set", "network.cells=0"], "network.cells: expected a whole number from 1 to 200, got '0'"),
     (["--set", "network.partial_channels=3"], "expected network.channels (8) to be a multiple of"),
     (["--frobnicate"], "--frobnicate"),
     (["--grid"], "--grid: darts has no grid of its own, r_darts_l2 and r_darts_dp have"),
@@ -376,7 +406,10 @@ BAD = [
     (["--grid", "weights.weight_decay"], "--grid: expected KEY=VALUE,VALUE,..."),
     (["--grid", "weights.weight_decay=0.1"], "--grid: expected KEY=VALUE,VALUE,..."),
     (["--grid", "weights.weight_decay=0.1,.10"], "--grid: expected KEY=VALUE,VALUE,..."),
-    (["--grid", "drop_path.probability=0,2"], "drop_path.probability: expected a probability from 0 to less than 1"),
+    (
+        ["--grid", "drop_path.probability=0,2"],
+        "drop_path.probability: expected a finite number from 0 below 1",
+    ),
     (["--grid", "drop_path.probability=0,.2", "--set", "drop_path.probability=0"], "--grid and --set both give"),
 ]
 
@@ -453,9 +486,10 @@ def test_lists_print_a_method_a_line_and_once_how_it_is_called_with_a_perturbati
 
 
 def test_lists_are_for_programs_too(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run.main(["--optimizer", "list", "--bench", "list", "--json"]) == 0
+    assert run.main(["--optimizer", "list", "--bench", "list", "--space", "list", "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
-    assert {bench["name"] for bench in content["benches"]} == {"nb101", "digits"}
+    assert {bench["name"] for bench in content["benches"]} >= {"nb101", "digits", "nb201-small"}
+    assert {space["label"] for space in content["spaces"]} >= {1, 2, 3, "nb201", "darts", "s4"}
     methods = {method["name"]: method for method in content["optimizers"]}
     assert {"darts", "sdarts_rs", "sdarts_adv", "darts_2nd_gauss", "gdas_rs", "nasp_adv", "pc_darts_rs"} <= set(methods)
     assert methods["sdarts_adv"]["perturbed_form_of"] == "darts"

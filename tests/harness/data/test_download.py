@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ class Server:
         status: an error to answer with.
         etag: version of the content.
         announces_length: whether it says how long the content is.
+        heeds_condition: whether it heeds `If-Range`.
         requests: the `Range` headers that came, empty where there was none.
     """
 
@@ -45,6 +47,7 @@ class Server:
     status: int = 200
     etag: str = '"one"'
     announces_length: bool = True
+    heeds_condition: bool = True
     requests: list[str] = field(default_factory=list)
 
 
@@ -60,7 +63,8 @@ def running_server() -> Iterator[Server]:
                 self.send_error(state.status)
                 return
             start = 0
-            if asked and state.ranges and self.headers.get("If-Range", state.etag) == state.etag:
+            condition = self.headers.get("If-Range", state.etag) if state.heeds_condition else state.etag
+            if asked and state.ranges and condition == state.etag:
                 start = int(asked.removeprefix("bytes=").removesuffix("-"))
                 if start >= len(state.content):
                     self.send_response(416)
@@ -107,6 +111,18 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "data" / "table.tfrecord"
 
 
+def version_of(target: Path) -> Path:
+    """What is noted beside the part."""
+    return target.with_name(f"{target.name}.part.json")
+
+
+def noted_part(server: Server, target: Path, content: bytes) -> None:
+    """A part that came from the server in its present version."""
+    target.parent.mkdir()
+    part_of(target).write_bytes(content)
+    version_of(target).write_text(json.dumps({"url": server.url, "version": server.etag}))
+
+
 def part_of(target: Path) -> Path:
     return target.with_name(f"{target.name}.part")
 
@@ -147,12 +163,51 @@ def test_part_of_an_earlier_call_is_continued(server: Server, target: Path) -> N
     assert server.requests[-1] == "bytes=100000-"
 
 
-def test_part_without_a_note_of_its_version_is_continued(server: Server, target: Path) -> None:
+@pytest.mark.parametrize(
+    "note",
+    [
+        None,
+        b"[" * 50_000,
+        b"[]",
+        b'{"version": 1}',
+        b'{"url": "URL", "version": "W/\\"one\\""}',
+        b'{"url": "URL", "version": "Tue, 24 Nov 2026 00:00:00 GMT"}',
+    ],
+    ids=["missing", "deep", "list", "number", "weak", "date"],
+)
+def test_part_without_a_strong_version_is_started_again(server: Server, target: Path, note: bytes | None) -> None:
+    """Its beginning may be of another file, and what is joined of two would pass where no digest is known."""
     target.parent.mkdir()
-    part_of(target).write_bytes(CONTENT[:7])
-    download(server.url, target, sha256=SHA256)
+    part_of(target).write_bytes(b"x" * 100)
+    if note is not None:
+        version_of(target).write_bytes(note.replace(b"URL", server.url.encode()))
+    download(server.url, target)
     assert_complete(target)
-    assert server.requests == ["bytes=7-"]
+    assert server.requests == [""]
+
+
+@pytest.mark.parametrize("etag", ["", 'W/"one"'])
+def test_a_server_without_a_strong_tag_is_asked_for_all_again(server: Server, target: Path, etag: str) -> None:
+    server.etag, server.cuts = etag, [100_000]
+    download(server.url, target)
+    assert_complete(target)
+    assert server.requests == ["", ""]
+
+
+def test_a_rest_with_another_tag_is_not_joined(server: Server, target: Path) -> None:
+    """A server that heeds the range and not its condition."""
+    noted_part(server, target, b"x" * 100)
+    server.etag, server.heeds_condition = '"two"', False
+    download(server.url, target)
+    assert_complete(target)
+    assert server.requests == ["bytes=100-", ""]
+
+
+@pytest.mark.parametrize("url", ["http://[", "http://host:port/x", "http://a b/x", "http://127.0.0.1:1/a\x00b"])
+def test_a_malformed_address_is_one_clear_line(target: Path, url: str) -> None:
+    with pytest.raises(UserError) as caught:
+        download(url, target)
+    assert "\n" not in str(caught.value)
 
 
 def test_server_that_ignores_ranges_starts_over(server: Server, target: Path) -> None:
@@ -192,16 +247,14 @@ def test_part_of_another_address_is_thrown_away(server: Server, target: Path) ->
 
 
 def test_part_that_is_complete_is_not_fetched_again(server: Server, target: Path) -> None:
-    target.parent.mkdir()
-    part_of(target).write_bytes(CONTENT)
+    noted_part(server, target, CONTENT)
     download(server.url, target, sha256=SHA256)
     assert_complete(target)
     assert server.requests == [f"bytes={len(CONTENT)}-"]
 
 
 def test_part_longer_than_the_file_starts_over(server: Server, target: Path) -> None:
-    target.parent.mkdir()
-    part_of(target).write_bytes(CONTENT + b"more")
+    noted_part(server, target, CONTENT + b"more")
     download(server.url, target, sha256=SHA256)
     assert_complete(target)
     assert server.requests == [f"bytes={len(CONTENT) + 4}-", ""]

@@ -23,7 +23,7 @@ RECORD: dict[str, Any] = {
 @pytest.mark.parametrize(
     "entries",
     [
-        {"threads": 4},
+        {"images_sha256": "34cd"},
         {"keep": [1, 2]},
         {"table": {"label": "digits", "kind": "measured", "sha256": "12ab"}},
         {"settings": {"weights": {"momentum": 0.9, "betas": [0.5, 0.9]}}},
@@ -37,6 +37,7 @@ def test_what_decides_nothing_may_differ(entries: dict[str, Any]) -> None:
     ("entries", "difference"),
     [
         ({"epochs": 3}, "epochs = 3, asked for is 2"),
+        ({"threads": 4}, "threads = 4, asked for is 1"),
         ({"settings": {"weights": {"momentum": 0.5, "betas": [0.5, 0.9]}}}, "settings.weights.momentum = 0.5"),
         ({"table": {"label": "digits", "kind": "measured", "sha256": "other"}}, "table.sha256 = 'other'"),
         ({"seed": 1, "epochs": 3}, "and 1 more"),
@@ -54,3 +55,9 @@ def test_a_record_from_before_a_setting_has_it_at_its_default() -> None:
         UserError, match=r"^run: holds a run with settings\.weights\.momentum = 0\.8, asked for is 0\.9"
     ):
         check_same(Path("run"), earlier, RECORD, {"weights": {"momentum": 0.8}})
+
+
+def test_other_images_are_named_where_both_records_know_theirs() -> None:
+    ours, theirs = {**RECORD, "images_sha256": "34cd"}, {**RECORD, "images_sha256": "56ef"}
+    assert first_difference(theirs, ours) == "images_sha256 = '56ef', asked for is '34cd'"
+    assert first_difference(RECORD, ours) is None

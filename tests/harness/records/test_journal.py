@@ -69,3 +69,22 @@ def test_a_result_is_there_or_not_or_of_other_conditions(tmp_path: Path) -> None
     result.write_text("[")
     with pytest.raises(ResultError, match="expected a result as JSON"):
         is_there(result, CONDITIONS)
+
+
+def test_a_journal_is_not_written_through_a_link(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "epoch2.parts.jsonl").symlink_to(victim)
+    with (
+        pytest.raises(ResultError, match=r"epoch2\.parts\.jsonl: is a link"),
+        journal(tmp_path / "epoch2.json", CONDITIONS),
+    ):
+        pass
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "[]", "?"])
+def test_a_result_that_is_none_is_named(content: str, tmp_path: Path) -> None:
+    (tmp_path / "epoch2.json").write_text(content)
+    with pytest.raises(ResultError, match=r"epoch2\.json: expected a result as JSON"):
+        is_there(tmp_path / "epoch2.json", CONDITIONS)

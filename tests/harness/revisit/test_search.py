@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.errors import UserError
+from harness.records import seal
 from harness.records.files import write_atomically
 from harness.records.run_folder import RunFolder, RunFolderError
 from harness.revisit.search import ValidationPass, checkpoints, revisit
@@ -156,11 +157,16 @@ def test_mixtures_measured_together_are_as_each_alone(darts: RunFolder) -> None:
 
 
 def edited(darts: RunFolder, tmp_path: Path, **changes: Any) -> RunFolder:
-    """A folder with the run's lines and checkpoint, and another record."""
+    """A folder with the run's lines and checkpoint, and another record, as a run of that record would leave them."""
     folder = RunFolder(tmp_path / "run")
     folder.create({**darts.config(), **changes}, {})
-    for name in ("epochs.jsonl", "checkpoint.pt"):
-        (folder.path / name).write_bytes((darts.path / name).read_bytes())
+    for line in darts.epochs():
+        folder.append(line)
+    archive, names = seal.read_sealed(darts.checkpoint)
+    assert names is not None
+    lines = folder.check_after(darts.epochs()[: names["epoch"]])
+    names |= {**seal.run_names(folder.config()), "lines": lines}
+    folder.checkpoint.write_bytes(seal.sealed(archive, names))
     return folder
 
 

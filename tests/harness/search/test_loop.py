@@ -260,9 +260,9 @@ def test_stopped_at_the_worst_moment_nothing_but_the_epoch_in_flight_is_lost(
             raise PowerCut
         original_record(epoch, line)
 
-    def append(folder: RunFolder, line: Line) -> None:
+    def append(folder: RunFolder, line: Line) -> str:
         cut(line)
-        original_append(folder, line)
+        return original_append(folder, line)
 
     original_record, original_append = search._record, RunFolder.append
     with monkeypatch.context() as patch:

@@ -77,9 +77,9 @@ def test_a_value_that_equals_the_preset_changes_nothing() -> None:
         ("zzz", "1", r"unknown setting 'zzz'; known: network.channels"),
         ("method.weights", "1", r"unknown setting 'method.weights'"),
         ("network", "1", r"unknown setting 'network'"),
-        ("network.channels", "four", r"network.channels: expected a whole number, got 'four'"),
-        ("network.channels", "4.5", r"network.channels: expected a whole number, got '4.5'"),
-        ("weights.momentum", "nan", r"weights.momentum: expected a finite number, got 'nan'"),
+        ("network.channels", "four", r"network.channels: expected a whole number from 1 to 4,096, got 'four'"),
+        ("network.channels", "4.5", r"network.channels: expected a whole number from 1 to 4,096, got '4.5'"),
+        ("weights.momentum", "nan", r"weights.momentum: expected a finite number from 0 to 1, got 'nan'"),
         ("data.flip", "maybe", r"data.flip: expected true or false, got 'maybe'"),
         ("perturbation.kind", "evil", r"perturbation.kind: expected one of none, uniform, gaussian, adversarial"),
         ("epochs", "5", r"epochs is set by --epochs"),
@@ -106,7 +106,7 @@ def test_a_benchmark_may_set_what_only_some_methods_have() -> None:
         ("controller.stepz", 7, "unknown setting 'controller.stepz'"),
         ("controler.steps", 7, "unknown setting 'controler.steps'"),
         ("weights.steps", 7, "unknown setting 'weights.steps'"),
-        ("controller.steps", "many", "controller.steps: expected a whole number, got 'many'"),
+        ("controller.steps", "many", "controller.steps: expected a whole number from 0 to 1,000,000, got 'many'"),
     ],
 )
 def test_a_benchmarks_mistake_is_found_whatever_the_method(key: str, value: object, message: str) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UserError
-from harness.search.settings import SearchConfig, resolve, with_setting
+from harness.search.settings import SearchConfig, default_config, resolve, setting_keys, with_setting
 from harness.search.values import converted
 from optimizers.config import OptimizerConfig, Range
 from optimizers.registry import get_method
@@ -138,3 +138,23 @@ def test_epochs_have_a_range_whoever_sets_them(epochs: int) -> None:
     for bench, asked in (({"epochs": epochs}, None), ({}, epochs)):
         with pytest.raises(UserError, match=r"epochs: expected a whole number from 1 to 100,000"):
             resolve(get_method("darts"), get_space(1), bench, {}, asked)
+
+
+@pytest.mark.parametrize("method", ["darts", "gdas", "nasp", "enas", "random_ws", "pc_darts"])
+@pytest.mark.parametrize("space", [1, "darts", "nb201", "toy"])
+def test_every_number_among_the_settings_has_a_range(method: str, space: int | str) -> None:
+    """A number without bounds reaches torch or the allocator, whose complaint names no setting."""
+    config = default_config(get_method(method), get_space(space))
+    unbounded = [key for key in setting_keys(config) if bounds_of(config, key) == []]
+    assert unbounded == []
+
+
+def bounds_of(config: SearchConfig, key: str) -> list[Range] | None:
+    """The ranges of a setting that is a number; None for any other setting."""
+    section, _, name = key.partition(".")
+    parts = {**vars(config), **vars(config.method), **config.companions}
+    kind = typing.get_type_hints(type(parts[section]), include_extras=True)[name]
+    bare = typing.get_args(kind)[0] if typing.get_origin(kind) is Annotated else kind
+    if bare not in (int, float):
+        return None
+    return [note for note in getattr(kind, "__metadata__", ()) if isinstance(note, Range)]

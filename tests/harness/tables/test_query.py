@@ -25,8 +25,9 @@ from hypothesis import strategies as st
 import harness.tables.indexing
 from benchmarks.damage import damaged, record_starts
 from harness.errors import UserError
+from harness.tables.header import OFFICIAL_FILES
 from harness.tables.index import IndexInfo
-from harness.tables.indexing import OFFICIAL_FILES, build_index, cut_index
+from harness.tables.indexing import build_index, cut_index
 from harness.tables.query import CellNotInTable, Table
 from harness.tables.tfrecord import Evaluation, Record, content_sha256, encode_record, write_tfrecord
 from spaces.nb101.cell import Cell

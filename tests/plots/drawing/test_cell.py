@@ -102,6 +102,8 @@ def test_a_cell_with_its_operations_on_the_edges_has_every_edge_and_its_label() 
         for _, (other_x, other_y), other_width in labels[:place]:
             assert abs(x - other_x) >= (width + other_width) / 2 or abs(y - other_y) >= 0.2
         assert all(abs(y - node[1]) > BOX_HEIGHT / 2 or abs(x - node[0]) > BOX_WIDTH / 2 for node in places)
+        assert axes.get_xlim()[0] <= x - width / 2
+        assert x + width / 2 <= axes.get_xlim()[1]
 
 
 def test_operations_that_no_colour_is_known_of_get_one_each() -> None:

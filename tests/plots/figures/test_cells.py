@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgb
 
 from plots.drawing.cell import COLOURS
 from plots.drawing.pages import Options
-from plots.figures.cells import cells_of, changes, draw
+from plots.figures.cells import changes, draw
 from plots.runs.records import NothingToDrawError
 from plots.runs.survey import survey
 from tests.plots.conftest import WriteRun
@@ -72,14 +72,14 @@ def test_a_change_is_one_of_the_architecture_whatever_stays_of_it(write_run: Wri
     rewired = {**LONG, "cell": "r", "matrix": [[0, 1, 1, 1], [0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 0, 0]]}
     write_run("darts", 0, [0.5] * 4, entries=entries(LONG, LONG, rewired, {**rewired, "ops": POOLED["ops"] + ["x"]}))
     run = survey(tmp_path).comparisons[0].methods[0].runs[0]
-    assert changes(cells_of(run)) == [2]
+    assert changes(run.architectures) == [2]
 
 
 def test_a_line_without_a_whole_cell_is_a_gap_and_no_change(write_run: WriteRun, tmp_path: Path) -> None:
     broken = {**CHAIN, "matrix": [[0, 1]]}
     write_run("darts", 0, [0.5, 0.4, 0.3, 0.2], entries=entries(CHAIN, broken, {}, POOLED))
     run = survey(tmp_path).comparisons[0].methods[0].runs[0]
-    cells = cells_of(run)
+    cells = run.architectures
     assert [cell is None for cell in cells] == [False, True, True, False]
     assert changes(cells) == []
     (page,) = draw("digits", sheet(tmp_path), Options(epochs=(0, 1)))

@@ -76,10 +76,15 @@ def test_every_architecture_is_listed_once() -> None:
     assert {architecture.key for architecture in drawn(50)} <= {architecture.key for architecture in every}
 
 
-@pytest.mark.parametrize("values", [{"cells": 0}, {"channels": 0}, {"channels": 6, "partial_channels": 4}])
-def test_sizes_that_do_not_go_together_are_refused(values: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="expected at least 1 cell, and channels that are a multiple"):
+@pytest.mark.parametrize("values", [{"cells": 0}, {"channels": 0}, {"partial_channels": 0}])
+def test_sizes_below_one_are_refused(values: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="expected at least 1 cell, 1 channel and 1 part"):
         ToyConfig(**values)
+
+
+def test_channels_that_do_not_split_into_parts_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"network.channels \(6\) to be a multiple of network.partial_channels \(4\)"):
+        ToyConfig(channels=6, partial_channels=4).check()
 
 
 def test_operations_without_weights_are_named() -> None:

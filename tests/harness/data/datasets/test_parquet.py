@@ -188,8 +188,8 @@ def test_images_of_one_value_can_be_normalised(tmp_path: Path, cached_in: Path) 
         (None, 0, "expected the bytes of a PNG or JPEG image, got none"),
         (encode(random_image(0, channels=1).astype(np.uint16)), 0, "expected 8 bits a channel"),
         (encode(random_image(0, 5, 6)), 0, r"expected an image of 6x5 pixels \(height x width\).*got 5x6"),
-        (encode(random_image(0)), -1, "expected a label of 0 or more, got -1"),
-        (encode(random_image(0)), None, "expected a label of 0 or more, got None"),
+        (encode(random_image(0)), -1, "expected a label from 0, below 100,000, got -1"),
+        (encode(random_image(0)), None, "expected a label from 0, below 100,000, got None"),
     ],
 )
 def test_bad_row_is_named(
