@@ -93,7 +93,7 @@ def test_all_stands_for_every_built_in_method(
 
 BAD = [
     ([], "expected a method or module:Class, for example"),
-    (["dart"], "unknown optimizer 'dart'; known: darts"),
+    (["dart"], "unknown optimizer 'dart'; did you mean darts?"),
     (["missing_module:Mine"], "missing_module:Mine: no module 'missing_module' in"),
     ([f"{FAULTS}:SIMPLEX"], "expected a subclass of optimizers.base.Optimizer, got an object of type str"),
     (["darts", "--space", "toi"], "--space: unknown space 'toi'; did you mean toy"),

@@ -75,10 +75,11 @@ def run(*given: str) -> int:
 
 
 def measurements(folder: Path) -> dict[str, Any]:
-    """What the job files of a work folder hold, without the seconds by the clock."""
+    """What the job files of a work folder hold, without the seconds by the clock and the checksum that covers them."""
     contents = {file.name: json.loads(file.read_bytes()) for file in sorted(folder.glob("job*.json"))}
     for content in contents.values():
         assert content.pop("seconds") > 0
+        assert len(content.pop("sha256")) == 64
     return contents
 
 

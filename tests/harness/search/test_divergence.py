@@ -18,7 +18,7 @@ def test_a_learning_rate_far_too_large_ends_the_search_by_name(optimizer: str, t
     small: dict[str, Any] = {}
     if optimizer == "enas":
         small = {"selection__samples": 8, "selection__finalists": 2, "controller__steps": 4}
-    search = kept_search(tmp_path, optimizer, weights__learning_rate=1e30, weights__learning_rate_min=1e29, **small)
+    search = kept_search(tmp_path, optimizer, weights__learning_rate=1e9, weights__learning_rate_min=1e8, **small)
     reported: list[Line] = []
     search.run(reported.append)
     lines = search.folder.epochs()
@@ -31,7 +31,7 @@ def test_a_learning_rate_far_too_large_ends_the_search_by_name(optimizer: str, t
     found = survey(tmp_path)
     assert [one.reason for one in found.left_out] == [f"diverged ({last['diverged']})"]
 
-    retried = kept_search(tmp_path, optimizer, weights__learning_rate=1e30, weights__learning_rate_min=1e29, **small)
+    retried = kept_search(tmp_path, optimizer, weights__learning_rate=1e9, weights__learning_rate_min=1e8, **small)
     retried.run(lambda line: pytest.fail("a diverged search is not run again"))
     assert retried.folder.epochs() == lines
 

@@ -147,7 +147,7 @@ def test_every_setting_explains_itself() -> None:
 def test_configuration_survives_json() -> None:
     for method in list_methods():
         for bench in BENCHMARKS:
-            config, _ = resolve(method, SPACE, bench.settings, {}, None)
+            config, _ = resolve(method, get_space(bench.table_spaces[0]), bench.settings, {}, None)
             content = config.to_json()
             assert json.loads(json.dumps(content)) == content
             assert {f"{section}.{name}" for section, part in content.items() for name in part} == set(

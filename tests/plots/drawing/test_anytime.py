@@ -15,6 +15,7 @@ from plots.runs.records import NothingToDrawError, series_of
 from plots.runs.survey import survey
 from tests.plots.conftest import WriteRun
 from tests.support.reading import legend_texts, page_texts
+from tests.support.run_lines import without_checksums
 
 
 def mean_line(figure: Figure, method: str) -> Line2D:
@@ -212,7 +213,9 @@ def test_what_the_table_holds_is_noted_where_it_was_not_recorded(write_run: Writ
 def test_a_number_that_is_nan_is_a_damaged_line_and_not_a_cell_outside_the_table(
     write_run: WriteRun, tmp_path: Path
 ) -> None:
-    lines = write_run("darts", 0, [0.5, 0.4, 0.75, None, 0.2]) / "epochs.jsonl"
+    path = write_run("darts", 0, [0.5, 0.4, 0.75, None, 0.2])
+    without_checksums(path)
+    lines = path / "epochs.jsonl"
     lines.write_text(lines.read_text().replace('"test_error": 0.75', '"test_error": NaN'))
     (comparison,) = survey(tmp_path).comparisons
     notes = anytime.not_in_table([series_of(method, anytime.TEST_ERROR) for method in comparison.methods])

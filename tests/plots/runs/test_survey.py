@@ -76,14 +76,9 @@ def test_torn_foreign_and_contradictory_folders_are_listed_with_the_reason(write
         "digits/space1/darts/seed2": "config.json: not JSON",
         "digits/space1/darts/seed3": "config.json: missing",
         "digits/space1/darts/seed4": "expected format 1, got 2",
-<<<<<<< HEAD
         "digits/space1/darts/seed5": "config.json: expected space as a whole number, or as a name that begins with a "
         "letter",
-        "digits/space1/darts/seed6": "epoch 0 was recorded with table 'digits', config.json says 'standin'",
-=======
-        "digits/space1/darts/seed5": "config.json: expected space as a whole number, or as a name that begins with a letter",
         "digits/space1/darts/seed6": "epochs.jsonl:1: does not match its checksum",
->>>>>>> trust
         "digits/space1/darts/seed7": "epoch 3: expected a number as test_error, got '0.3'",
         "digits/space1/darts/seed8": "epoch 3: expected valid_error from 0 to 1, got 4.5",
         "digits/space1/darts/seed9": "config.json: expected table as an object, got 'digits'",
