@@ -36,10 +36,10 @@ SEARCHES = (("darts", 1), ("sdarts_adv", 1), ("darts", 6), ("sdarts_adv", 6), ("
 """Method and number of seeds, in the order of what one wants to know first."""
 
 GPU_TESTS = (
-    "tests/spaces/test_fused.py",
-    "tests/spaces/test_curvature.py",
-    "tests/harness/test_capture.py",
-    "tests/harness/test_fast_paths.py",
+    "tests/spaces/nb101/fast/test_gpu.py",
+    "tests/spaces/nb101/test_curvature.py",
+    "tests/harness/search/test_capture.py",
+    "tests/harness/search/test_fast_paths.py",
 )
 
 

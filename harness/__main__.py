@@ -21,6 +21,7 @@ SUMMARIES = {
     "report": "put all that runs show on one page",
     "compare": "say what finished runs show about their methods, and what so many seeds cannot show",
     "choose": "choose among variants of a method by the supernet's validation accuracy",
+    "audit": "say which records below a folder are whole, changed or from before checksums",
     "check": "say whether an optimizer of your own keeps the contract",
     "demo": "search the embedded benchmark with three methods and draw the figures",
     "prepare": "download images and the official table, and index a table",

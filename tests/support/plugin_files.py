@@ -9,8 +9,8 @@ SIGN = '''
 
 from dataclasses import dataclass, field
 
-from optimizers.base import Optimizer
 from optimizers.config import OptimizerConfig
+from optimizers.darts import Darts
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class SignDartsConfig(OptimizerConfig):
     sign: SignConfig = field(default_factory=SignConfig)
 
 
-class SignDarts(Optimizer):
+class SignDarts(Darts):
     """DARTS that moves alphas by the sign of their gradient.
 
     And more about it.
@@ -31,18 +31,19 @@ class SignDarts(Optimizer):
 
     config_class = SignDartsConfig
 
-    def architecture_gradient(self, training, validation):
-        gradients = super().architecture_gradient(training, validation)
+    def architecture_gradient(self, index, training, validation):
+        gradients = super().architecture_gradient(index, training, validation)
         return [self.config.sign.scale * gradient.sign() for gradient in gradients]
 '''
 
 REGISTERED = """
 from optimizers.base import Optimizer
+from optimizers.darts import Darts
 from optimizers.registry import register, register_preset
 
 
 @register("wide_darts", "DARTS on more channels", {"network.channels": 24})
-class WideDarts(Optimizer):
+class WideDarts(Darts):
     pass
 
 
