@@ -1,9 +1,11 @@
 """Jobs side by side, each in a process of its own that is forked from one server.
 
-The server imports what all jobs need, once; it never touches CUDA, so that its children may. A job has a key, which no
-other has; a function of a module, its argument, and a link to the pool. The function calls `link.tell` with whatever
-the pool's owner should hear, and asks `link.stopped` between steps whether to end early. How the job ended reaches the
-owner, too: well, by an exception, or because its process died.
+The server imports what all jobs need, once; it never touches CUDA, so that its children may. It outlives a pool, so
+that a job is handed the environment variables that its owner has when the job starts.
+
+A job has a key, which no other has; a function of a module, its argument, and a link to the pool. The function calls
+`link.tell` with whatever the pool's owner should hear, and asks `link.stopped` between steps whether to end early. How
+the job ended reaches the owner, too: well, by an exception, or because its process died.
 
 Every job has a pipe of its own and shares no lock, so that one which is killed, at whatever moment, keeps nobody
 waiting. Jobs hear neither Ctrl-C nor SIGTERM; the owner's process does, and its pool tells them. The first such signal
@@ -154,7 +156,7 @@ class Pool:
         with signals_blocked():
             if self.interrupted:
                 return
-            process = context.Process(target=_serve, args=(job, theirs), name=job.key)
+            process = context.Process(target=_serve, args=(job, theirs, dict(os.environ)), name=job.key)
             process.start()
             theirs.close()
             self._running[job.key] = _Running(process, ours)
@@ -287,8 +289,10 @@ def signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(job: Job, connection: Connection) -> None:
-    """What a job's process does."""
+def _serve(job: Job, connection: Connection, environment: dict[str, str]) -> None:
+    """What a job's process does, under its owner's environment variables in place of those of the server's start."""
+    os.environ.clear()
+    os.environ.update(environment)
     link = Link(connection)
     failure = None
     try:

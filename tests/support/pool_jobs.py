@@ -19,6 +19,11 @@ def tells(content: Any, link: Link) -> None:
         link.tell(entry)
 
 
+def tells_variable(name: Any, link: Link) -> None:
+    """Tell the value of an environment variable, None where it is not set."""
+    link.tell(os.environ.get(name))
+
+
 def waits_for_stop(content: Any, link: Link) -> None:
     """Tell the process's number, and end where the pool says so."""
     link.tell(os.getpid())

@@ -74,6 +74,16 @@ def test_all_that_jobs_tell_arrives_in_its_order_and_no_more_run_than_asked_for(
     assert not owner.pool.interrupted
 
 
+def test_a_job_has_the_environment_that_its_owner_has_when_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = Owner(1)
+    for value in ("first", "second"):
+        monkeypatch.setenv("POOL_TEST", value)
+        owner.pool.run(jobs(pool_jobs.tells_variable, {value: "POOL_TEST"}))
+    monkeypatch.delenv("POOL_TEST")
+    owner.pool.run(jobs(pool_jobs.tells_variable, {"unset": "POOL_TEST"}))
+    assert owner.heard == {"first": ["first"], "second": ["second"], "unset": [None]}
+
+
 def test_a_message_larger_than_a_pipe_holds_arrives() -> None:
     owner = Owner(1)
     owner.pool.run(jobs(pool_jobs.tells, {"large": ["x" * 2_000_000]}))
