@@ -23,8 +23,8 @@ from optimizers.config import OptimizerConfig
 from optimizers.registry import register, register_preset
 from optimizers.steps import Batch, StepIndex, StepResult
 from optimizers.unrolled import unrolled_gradient
-from optimizers.weight_training import descend
-from spaces.base import Network, Pass
+from optimizers.weight_training import train_on
+from spaces.base import Network
 from spaces.mixture import Mixture
 
 
@@ -79,20 +79,8 @@ class Darts(Optimizer):
 
     def weight_step(self, index: StepIndex, training: Batch) -> StepResult:
         """One step of SGD on the weights."""
-        how = Pass(training=True, skip_zeros=self.skips_operations, noise=training.noise)
-        for companion in self.companions:
-            how = companion.forward(how, index, training)
-        outputs = self.supernet(self.weights, self.weight_mixture(index, training), training.inputs, how)
-        loss = self.task.loss(outputs, training.targets)
-        descend(
-            self.weight_optimizer,
-            self.weights,
-            loss,
-            self.config.weights,
-            skips=self.skips_operations,
-            pile_up=self.gradients_pile_up,
-        )
-        return StepResult(loss.detach(), self.task.total_score(outputs, training.targets).detach())
+        mixture = self.weight_mixture(index, training)
+        return train_on(self, mixture, index, training, pile_up=self.gradients_pile_up)
 
     def weight_mixture(self, index: StepIndex, training: Batch) -> Mixture:
         """What the weight step of this epoch's step `index` multiplies: the mixture, as companions leave it."""

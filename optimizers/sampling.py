@@ -18,8 +18,8 @@ from torch import Tensor
 from optimizers.base import Optimizer
 from optimizers.config import OptimizerConfig, Range
 from optimizers.steps import Batch, StepIndex, StepResult, at_step, placed
-from optimizers.weight_training import descend
-from spaces.base import Architecture, Pass
+from optimizers.weight_training import train_on
+from spaces.base import Architecture
 from spaces.mixture import Mixture
 
 
@@ -98,13 +98,7 @@ class SamplingOptimizer(Optimizer):
 
     def weight_step(self, index: StepIndex, training: Batch) -> StepResult:
         """One step of SGD on the weights."""
-        how = Pass(training=True, skip_zeros=self.skips_operations, noise=training.noise)
-        for companion in self.companions:
-            how = companion.forward(how, index, training)
-        outputs = self.supernet(self.weights, self.weight_mixture(index, training), training.inputs, how)
-        loss = self.task.loss(outputs, training.targets)
-        descend(self.weight_optimizer, self.weights, loss, self.config.weights, skips=self.skips_operations)
-        return StepResult(loss.detach(), self.task.total_score(outputs, training.targets).detach())
+        return train_on(self, self.weight_mixture(index, training), index, training)
 
     def weight_mixture(self, index: StepIndex, training: Batch) -> Mixture:
         """The zeros and ones of the step's architecture; a parent is not divided by how many there are."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from optimizers.config import WeightConfig
-from optimizers.steps import Batch
+from optimizers.companions.base import Companion
+from optimizers.config import OptimizerConfig, WeightConfig
+from optimizers.steps import Batch, StepIndex, StepResult
+from optimizers.task import Task
 from spaces.base import Network, Pass, Weights
 from spaces.mixture import Mixture
 
@@ -86,6 +89,46 @@ class Trained(Protocol):
     @property
     def skips_operations(self) -> bool:
         """Whether operations whose coefficient is exactly zero are not evaluated."""
+
+
+class Training(Trained, Protocol):
+    """A search whose weights are trained; `optimizers.base.Optimizer` is one."""
+
+    task: Task
+    weight_optimizer: torch.optim.SGD
+    companions: Sequence[Companion]
+
+    @property
+    def config(self) -> OptimizerConfig:
+        """All settings of the method."""
+
+
+def train_on(
+    search: Training, mixture: Mixture, index: StepIndex, training: Batch, *, pile_up: bool = False
+) -> StepResult:
+    """One step of SGD on the training loss of a batch, whose forward pass companions may change.
+
+    Args:
+        search: the search, whose weights move.
+        mixture: what the pass multiplies.
+        index: of the step in its epoch.
+        training: the batch.
+        pile_up: as `descend` takes it.
+    """
+    how = Pass(training=True, skip_zeros=search.skips_operations, noise=training.noise)
+    for companion in search.companions:
+        how = companion.forward(how, index, training)
+    outputs = search.supernet(search.weights, mixture, training.inputs, how)
+    loss = search.task.loss(outputs, training.targets)
+    descend(
+        search.weight_optimizer,
+        search.weights,
+        loss,
+        search.config.weights,
+        skips=search.skips_operations,
+        pile_up=pile_up,
+    )
+    return StepResult(loss.detach(), search.task.total_score(outputs, training.targets).detach())
 
 
 def folded_weights(search: Trained, mixture: Mixture, batch: Batch | None) -> Any:
