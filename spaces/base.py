@@ -235,6 +235,22 @@ class NetworkConfig(ABC):
         """
 
 
+def check_partial_channels(channels: int, parts: int) -> None:
+    """Check that channels split into parts, of which the first alone goes through the operations (PC-DARTS).
+
+    Args:
+        channels: the setting `network.channels`.
+        parts: the setting `network.partial_channels`.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if channels % parts:
+        raise ValueError(
+            f"expected network.channels ({channels}) to be a multiple of network.partial_channels ({parts})"
+        )
+
+
 class Network(ABC):
     """A weight-sharing supernet: a function of weights, mixture and inputs.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from spaces.base import NetworkConfig
+from spaces.base import NetworkConfig, check_partial_channels
 from spaces.ranges import Range
 
 
@@ -39,11 +39,7 @@ class SupernetConfig(NetworkConfig):
 
     def check(self) -> None:
         """Refuse channels that do not split into parts."""
-        if self.channels % self.partial_channels:
-            raise ValueError(
-                f"expected network.channels ({self.channels}) to be a multiple of network.partial_channels "
-                f"({self.partial_channels})"
-            )
+        check_partial_channels(self.channels, self.partial_channels)
 
     @property
     def scale(self) -> str:

@@ -14,7 +14,17 @@ from typing import Annotated, Any
 import numpy as np
 import numpy.typing as npt
 
-from spaces.base import Architecture, CellChoices, Graph, InputShape, Network, NetworkConfig, NodeChoices, Space
+from spaces.base import (
+    Architecture,
+    CellChoices,
+    Graph,
+    InputShape,
+    Network,
+    NetworkConfig,
+    NodeChoices,
+    Space,
+    check_partial_channels,
+)
 from spaces.mixture import Row
 from spaces.ranges import Range
 
@@ -49,11 +59,7 @@ class ToyConfig(NetworkConfig):
 
     def check(self) -> None:
         """Refuse channels that do not split into parts."""
-        if self.channels % self.partial_channels:
-            raise ValueError(
-                f"expected network.channels ({self.channels}) to be a multiple of network.partial_channels "
-                f"({self.partial_channels})"
-            )
+        check_partial_channels(self.channels, self.partial_channels)
 
     @property
     def scale(self) -> str:
