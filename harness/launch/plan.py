@@ -248,8 +248,9 @@ def _state(seed: Seed) -> str:
 
 def _missed(seed: Seed) -> list[int]:
     """Epochs that were to be kept and cannot be any more."""
+    if not seed.request.keep:
+        return []
     folder = RunFolder(seed.path)
     # Of the last recorded epoch there is the checkpoint to resume from.
-    return [
-        epoch for epoch in seed.request.keep if epoch < len(folder.epochs()) - 1 and not folder.kept(epoch).exists()
-    ]
+    last = len(folder.epochs()) - 1
+    return [epoch for epoch in seed.request.keep if epoch < last and not folder.kept(epoch).exists()]
