@@ -6,68 +6,20 @@ installed package offers a method under a name of its own by an entry point, in 
     [project.entry-points."one_shot_nas_harness.optimizers"]
     my_method = "my_package.my_module:MyOptimizer"
 
-Nothing is imported before it is asked for, so that a broken package breaks its own methods only.
+`spaces.plugins` finds and imports them.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import importlib
-import os
 import re
-import sys
-import traceback
-from collections.abc import Iterable
-from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
+from importlib.metadata import EntryPoint
 from types import ModuleType
 
 from optimizers.base import Optimizer
+from spaces.plugins import PluginError, load_entry, offered, offers_of
 
 GROUP = "one_shot_nas_harness.optimizers"
 """The group of entry points."""
-
-
-class PluginError(ValueError):
-    """A plug-in that cannot be used; the message is one line that names it and says why."""
-
-
-def import_plugin(spec: str) -> tuple[ModuleType, str]:
-    """The module of `module:Name`, and the name.
-
-    Raises:
-        PluginError: not of that form, no such module, or the module cannot be imported.
-    """
-    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", spec):
-        raise PluginError(f"expected module:Class, such as my_module:MyOptimizer, got {spec!r}")
-    module, _, name = spec.partition(":")
-    here = os.getcwd()
-    if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)
-    importlib.invalidate_caches()
-    try:
-        return importlib.import_module(module), name
-    except ModuleNotFoundError as error:
-        if error.name is not None and f"{module}.".startswith(f"{error.name}."):
-            hint = "run from the folder that holds it, or install it"
-            if module.endswith(".py"):
-                hint = f"a module is named without its suffix, {module.removesuffix('.py')}:{name}"
-            raise PluginError(f"{spec}: no module {error.name!r} in {here} or in the environment; {hint}") from error
-        raise PluginError(f"{spec}: {module} cannot be imported, {_reason(error)}") from error
-    except (Exception, SystemExit) as error:
-        raise PluginError(f"{spec}: {module} cannot be imported, {_reason(error)}") from error
-
-
-def import_modules(names: Iterable[str]) -> None:
-    """Import modules of the current directory or the environment for what they register.
-
-    Raises:
-        PluginError: one cannot be imported.
-    """
-    for name in names:
-        if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name):
-            raise PluginError(f"expected the name of a module, such as my_companion, got {name!r}")
-        import_plugin(f"{name}:module")
 
 
 def class_of(module: ModuleType, name: str, spec: str) -> type[Optimizer]:
@@ -87,10 +39,7 @@ def class_of(module: ModuleType, name: str, spec: str) -> type[Optimizer]:
 
 def offers() -> dict[str, list[EntryPoint]]:
     """What installed packages offer, by name; nothing is imported."""
-    found: dict[str, list[EntryPoint]] = {}
-    for entry in entry_points(group=GROUP):
-        found.setdefault(entry.name, []).append(entry)
-    return found
+    return offers_of(GROUP)
 
 
 def load_offer(entries: list[EntryPoint]) -> type[Optimizer]:
@@ -100,23 +49,10 @@ def load_offer(entries: list[EntryPoint]) -> type[Optimizer]:
         PluginError: several packages offer it, the name cannot be that of a folder, or the class cannot be loaded; the
             packages are named.
     """
-    entry, *others = entries
-    if others:
-        packages = ", ".join(f"{package_of(one)} ({one.value})" for one in entries)
-        raise PluginError(f"several packages offer an optimizer {entry.name!r}: {packages}; run one as module:Class")
-    offer = f"optimizer {entry.name!r} of the package {package_of(entry)} ({entry.value})"
+    entry, offer = offered(entries, "an optimizer", "run one as module:Class")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", entry.name):
         raise PluginError(f"{offer}: expected a name of letters, digits, '_' and '-', as it becomes a folder's")
-    try:
-        found = entry.load()
-    except (Exception, SystemExit) as error:
-        raise PluginError(f"{offer} cannot be loaded, {_reason(error)}") from error
-    return _checked(found, offer)
-
-
-def package_of(entry: EntryPoint) -> str:
-    """Name and version of the package that offers something."""
-    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
+    return _checked(load_entry(entry, offer), offer)
 
 
 def _checked(found: object, what: str) -> type[Optimizer]:
@@ -128,17 +64,3 @@ def _checked(found: object, what: str) -> type[Optimizer]:
 
 def _is_optimizer(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, Optimizer)
-
-
-def _reason(error: BaseException) -> str:
-    """An exception in one line, with the place where it was raised."""
-    said = str(error).strip().splitlines()
-    text = f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
-    if isinstance(error, SyntaxError):
-        return f"{text.partition(' (')[0]} ({error.filename}:{error.lineno})"
-    # What imports, registers and makes dataclasses of a plug-in is not to blame for what it is given.
-    between = ("<frozen importlib", importlib.__path__[0], dataclasses.__file__, str(Path(__file__).parent))
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith(between):
-            return f"{text} ({frame.filename}:{frame.lineno})"
-    return text

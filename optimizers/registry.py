@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from optimizers import plugins
 from optimizers.base import Optimizer
-from optimizers.plugins import PluginError
+from spaces.plugins import PluginError, import_plugin, package_of
 
 BUILT_IN_MODULES = (
     "optimizers.darts",
@@ -163,7 +163,7 @@ def shadowed_offer(name: str) -> str | None:
     entries = plugins.offers().get(name, [])
     if not entries or all(name != method.name for method in list_methods() if _is_built_in(method)):
         return None
-    packages = ", ".join(f"{plugins.package_of(entry)} (run it as {entry.value})" for entry in entries)
+    packages = ", ".join(f"{package_of(entry)} (run it as {entry.value})" for entry in entries)
     return f"optimizer {name!r} is the built-in one, not that of {packages}"
 
 
@@ -173,7 +173,7 @@ def _is_built_in(method: Method) -> bool:
 
 def _from_module(spec: str) -> Method:
     """The method that `module:Name` names: a class, a name that the module registers, or either perturbed."""
-    module, name = plugins.import_plugin(spec)
+    module, name = import_plugin(spec)
     registered = _methods.get(name)
     if registered and registered.optimizer_class.__module__ == module.__name__ and not hasattr(module, name):
         return replace(registered, name=spec)

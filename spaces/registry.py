@@ -1,7 +1,7 @@
 """Search spaces by name.
 
-A room of this folder offers its spaces in `SPACES`, a tuple in its `__init__`; an installed package offers some by an
-entry point whose value is such a tuple, or one space:
+A room of this folder offers its spaces in `SPACES`, a tuple in its `__init__`; an installed package offers one by an
+entry point:
 
     [project.entry-points."one_shot_nas_harness.spaces"]
     my_space = "my_package.my_module:MY_SPACE"
@@ -14,16 +14,15 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import os
 import pkgutil
-import re
-import sys
+from collections.abc import Sequence
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import spaces
 from spaces.base import Space
+from spaces.plugins import PluginError, import_plugin, load_entry, offered, offers_of
 
 GROUP = "one_shot_nas_harness.spaces"
 """The group of entry points."""
@@ -31,8 +30,8 @@ GROUP = "one_shot_nas_harness.spaces"
 AnySpace = Space[Any]
 
 
-class SpaceError(ValueError):
-    """A space that there is not, or that cannot be used; the message is one line."""
+class SpaceError(PluginError):
+    """A space that there is not, or two of one name; the message is one line."""
 
 
 def get_space(name: str | int) -> AnySpace:
@@ -40,6 +39,7 @@ def get_space(name: str | int) -> AnySpace:
 
     Raises:
         SpaceError: there is none; the message lists those that there are.
+        PluginError: what a module or a package offers cannot be used.
     """
     text = str(name)
     known = _built_in()
@@ -47,24 +47,25 @@ def get_space(name: str | int) -> AnySpace:
         return known[text]
     if ":" in text:
         return _from_module(text)
-    for entry in entry_points(group=GROUP):
-        if entry.name == text:
-            return _checked(entry.load(), f"space {text!r} of the entry point {entry.value}")
-    names = [space.name for space in list_spaces()]
+    offers = offers_of(GROUP)
+    if text in offers:
+        return _from_package(offers[text])
+    names = [*dict.fromkeys(space.name for space in known.values()), *offers]
     close = difflib.get_close_matches(text, dict.fromkeys([*known, *names]), n=1)
     hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names)}, and module:NAME"
     raise SpaceError(f"unknown space {text!r}; {hint}")
 
 
-def list_spaces() -> list[AnySpace]:
-    """All spaces, those of this folder first; an entry point that cannot be loaded is passed over."""
+def list_spaces() -> tuple[list[AnySpace], list[str]]:
+    """All spaces, those of this folder first, and a line for each offer of a package that is of no use."""
     every = dict.fromkeys(_built_in().values())
-    for entry in entry_points(group=GROUP):
+    problems: list[str] = []
+    for entries in offers_of(GROUP).values():
         try:
-            every[_checked(entry.load(), entry.name)] = None
-        except Exception:
-            continue
-    return list(every)
+            every[_from_package(entries)] = None
+        except PluginError as error:
+            problems.append(str(error))
+    return list(every), problems
 
 
 @cache
@@ -83,22 +84,21 @@ def _built_in() -> dict[str, AnySpace]:
 
 
 def _from_module(spec: str) -> AnySpace:
-    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", spec):
-        raise SpaceError(f"expected module:NAME, such as my_module:MY_SPACE, got {spec!r}")
-    module, _, name = spec.partition(":")
-    here = os.getcwd()
-    if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)
-    importlib.invalidate_caches()
-    try:
-        return _checked(getattr(importlib.import_module(module), name), spec)
-    except (ImportError, AttributeError) as error:
-        raise SpaceError(f"{spec}: cannot be imported ({error})") from error
+    module, name = import_plugin(spec, "module:NAME, such as my_module:MY_SPACE")
+    if not hasattr(module, name):
+        raise PluginError(f"{spec}: {module.__name__} ({module.__file__}) has no {name!r}")
+    return _checked(getattr(module, name), spec)
+
+
+def _from_package(entries: Sequence[EntryPoint]) -> AnySpace:
+    """The space that installed packages offer by one name."""
+    entry, offer = offered(entries, "a space", "name one as module:NAME")
+    return _checked(load_entry(entry, offer), offer)
 
 
 def _checked(found: object, what: str) -> AnySpace:
     if isinstance(found, type) and issubclass(found, Space):
         found = found()
     if not isinstance(found, Space):
-        raise SpaceError(f"{what}: expected a spaces.base.Space, got {type(found).__name__}")
+        raise PluginError(f"{what}: expected a spaces.base.Space, got {type(found).__name__}")
     return found

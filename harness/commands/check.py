@@ -37,9 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import torch
 
     from harness.conformance import Subject, all_checks
-    from harness.search.setup import known_method
+    from harness.search.setup import known_method, known_space
     from optimizers.registry import list_methods
-    from spaces.registry import SpaceError, get_space
 
     # The tiny network's operations are too small to share out.
     torch.set_num_threads(1)
@@ -49,10 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if unknown := set(options.skip) - {check.name for check in all_checks()}:
         raise UserError(f"--skip: no check is called {unknown.pop()!r}; --list prints them")
-    try:
-        space = get_space(options.space) if options.space else None
-    except SpaceError as error:
-        raise UserError(f"--space: {error}") from None
+    space = known_space(options.space) if options.space else None
     every = [method.name for method in list_methods()]
     names = [name for given in options.optimizers for name in (every if given == "all" else [given])]
     subjects = [Subject(known_method(name), settings, space) for name in names]

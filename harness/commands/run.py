@@ -192,7 +192,9 @@ def _print_lists(lists: Sequence[str], as_json: bool) -> None:
     if "space" in lists:
         from spaces.registry import list_spaces
 
-        spaces = list_spaces()
+        spaces, problems = list_spaces()
+        for problem in problems:
+            print(f"note: {problem}", file=sys.stderr)
         content["spaces"] = [{"name": space.name, "label": space.label, "summary": space.summary} for space in spaces]
         width = max(len(str(space.label)) for space in spaces) + 2
         for space in [] if as_json else spaces:

@@ -22,7 +22,7 @@ import importlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,9 +31,13 @@ import numpy as np
 from harness.data.arrays import ImageArrays, LabelledImages, mean_and_std
 from harness.data.folder import data_folder
 from harness.errors import UserError
+from spaces.plugins import PluginError, import_plugin, load_entry, offered, offers_of, package_of
 
 GROUP = "one_shot_nas_harness.datasets"
 """The group of entry points."""
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"
+"""What a data set may be called, as a regular expression."""
 
 BUILT_IN_MODULES = (
     "harness.data.datasets.cifar10",
@@ -190,7 +194,7 @@ def register_dataset(
         ValueError: the name is taken, is not of letters, digits, `_` and `-`, or only one of mean and standard
             deviation is given.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+    if not re.fullmatch(NAME, name):
         raise ValueError(f"expected a data set's name of letters, digits, '_' and '-', got {name!r}")
     if (mean is None) != (std is None) or (mean is not None and std is not None and len(mean) != len(std)):
         raise ValueError(f"data set {name!r}: expected mean and std of one length, or neither")
@@ -230,7 +234,7 @@ def get_dataset(name: str) -> DataSet:
         return known[name]
     if ":" in name:
         return _from_module(name)
-    offers = _offers()
+    offers = offers_of(GROUP)
     if name in offers:
         return _from_package(name, offers[name])
     names = [*known, *offers]
@@ -274,34 +278,18 @@ def prepare_dataset(name: str, folder: Path) -> str:
 def describe_datasets() -> list[str]:
     """A line for each known data set, and for each name that an installed package offers; the packages stay as is."""
     lines = [f"{dataset.name:14}{dataset.summary}" for dataset in list_datasets()]
-    offered = {name: entries for name, entries in _offers().items() if name not in _datasets}
-    lines += [f"{name:14}of {', '.join(map(_package_of, entries))}" for name, entries in offered.items()]
+    offered = {name: entries for name, entries in offers_of(GROUP).items() if name not in _datasets}
+    lines += [f"{name:14}of {', '.join(map(package_of, entries))}" for name, entries in offered.items()]
     return [*lines, f"{'MODULE:NAME':14}one of your own; the docstring of harness/data/registry.py shows one"]
-
-
-def _offers() -> dict[str, list[EntryPoint]]:
-    offers: dict[str, list[EntryPoint]] = {}
-    for entry in entry_points(group=GROUP):
-        offers.setdefault(entry.name, []).append(entry)
-    return offers
-
-
-def _package_of(entry: EntryPoint) -> str:
-    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
 
 
 def _from_module(spec: str) -> DataSet:
     """The data set that `module:name` names: one that the module registers."""
-    from optimizers.plugins import PluginError, import_plugin
-
-    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[A-Za-z0-9][A-Za-z0-9_-]*", spec):
-        raise UserError(f"expected module:name, such as my_module:my_data, got {spec!r}")
-    module_name, _, name = spec.partition(":")
     try:
-        # The name of a data set need not be one that a module can hold, so that only the module's is handed on.
-        module, _ = import_plugin(f"{module_name}:_")
+        # The name of a data set need not be one that a module can hold.
+        module, name = import_plugin(spec, "module:name, such as my_module:my_data", NAME)
     except PluginError as error:
-        raise UserError(str(error).replace(f"{module_name}:_", spec)) from None
+        raise UserError(str(error)) from None
     own = [dataset.name for dataset in _datasets.values() if dataset.load.__module__ == module.__name__]
     if name not in own:
         there = f"its data sets: {', '.join(own)}" if own else "it registers none (@register_dataset)"
@@ -311,16 +299,11 @@ def _from_module(spec: str) -> DataSet:
 
 def _from_package(name: str, entries: list[EntryPoint]) -> DataSet:
     """The data set that installed packages offer by this name."""
-    entry, *others = entries
-    if others:
-        packages = ", ".join(f"{_package_of(other)} ({other.value})" for other in entries)
-        raise UserError(f"several packages offer a data set {name!r}: {packages}; name one as module:name")
-    offer = f"data set {name!r} of the package {_package_of(entry)} ({entry.value})"
     try:
-        entry.load()
-    except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UserError(f"{offer} cannot be loaded, {reason}") from error
+        entry, offer = offered(entries, "a data set", "name one as module:name")
+        load_entry(entry, offer)
+    except PluginError as error:
+        raise UserError(str(error)) from error
     if name not in _datasets:
         raise UserError(f"{offer}: importing it registers no data set of that name (@register_dataset)")
     return _datasets[name]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TypeVar
 
 from harness.errors import UserError
 from harness.probes.base import Probe
-from optimizers.plugins import PluginError, import_plugin
+from spaces.plugins import PluginError, import_plugin
 
 ProbeClass = TypeVar("ProbeClass", bound=type[Probe])
 
@@ -48,7 +47,7 @@ def _probe(name: str) -> Probe:
         module, attribute = import_plugin(name)
     except PluginError as error:
         raise UserError(f"probes.extra: {error}") from None
-    kind = getattr(importlib.import_module(module.__name__), attribute, None)
+    kind = getattr(module, attribute, None)
     if not (isinstance(kind, type) and issubclass(kind, Probe)):
         raise UserError(f"probes.extra: {name}: expected a subclass of harness.probes.base.Probe, got {kind!r}")
     return kind()

@@ -25,11 +25,12 @@ from harness.search.steps import PlainSteps, RecordedSteps, Steps
 from harness.tasks.classification import Classification, ImageExamples
 from optimizers.base import Optimizer
 from optimizers.companions.registry import joined
-from optimizers.plugins import PluginError, import_modules, offers
+from optimizers.plugins import offers
 from optimizers.randomness import Randomness
 from optimizers.registry import Method, get_method, list_methods
 from spaces.base import FasterNetworkUnavailable, InputShape, Network
-from spaces.registry import AnySpace, SpaceError, get_space
+from spaces.plugins import PluginError, import_modules
+from spaces.registry import AnySpace, get_space
 
 
 def build(
@@ -166,7 +167,7 @@ def known_space(wanted: int | str) -> AnySpace:
     """
     try:
         return get_space(wanted)
-    except SpaceError as error:
+    except PluginError as error:
         raise UserError(f"--space: {error}") from None
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from optimizers import registry
-from optimizers.plugins import GROUP, PluginError
+from optimizers.plugins import GROUP
 from optimizers.registry import get_method, list_methods, list_offered, methods_of, shadowed_offer
+from spaces.plugins import PluginError
 from tests.support.plugin_files import REGISTERED, SIGN, install, write_modules
 
 
