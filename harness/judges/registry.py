@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class JudgedBenchmark(Protocol):
-    """What a judge takes from a benchmark (`harness.benchmarks.registry.Benchmark`)."""
+    """What a judge takes from a benchmark (`harness.benchmarks.benchmark.Benchmark`)."""
 
     @property
     def name(self) -> str:
@@ -93,9 +93,7 @@ def _table_judge(benchmark: JudgedBenchmark, space: Any, options: JudgeOptions) 
 
     if benchmark.table is None:
         raise UserError(f"--judge table: {benchmark.name} has no table; take --judge train, or --judge none")
-    return TableJudge(
-        of_space(benchmark.table(getattr(space, "label", None) or space.number), space, options.table_kind)
-    )
+    return TableJudge(of_space(benchmark.table(space.label), space, options.table_kind))
 
 
 def _train_judge(benchmark: JudgedBenchmark, space: Any, options: JudgeOptions) -> Judge:
