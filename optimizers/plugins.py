@@ -55,10 +55,12 @@ def load_offer(entries: list[EntryPoint]) -> type[Optimizer]:
     return _checked(load_entry(entry, offer), offer)
 
 
-def _checked(found: object, what: str) -> type[Optimizer]:
-    if isinstance(found, type) and issubclass(found, Optimizer):
-        return found
-    got = f"the class {found.__name__}" if isinstance(found, type) else f"an object of type {type(found).__name__}"
+def _checked(offered: object, what: str) -> type[Optimizer]:
+    if isinstance(offered, type) and issubclass(offered, Optimizer):
+        return offered
+    got = (
+        f"the class {offered.__name__}" if isinstance(offered, type) else f"an object of type {type(offered).__name__}"
+    )
     raise PluginError(f"{what}: expected a subclass of optimizers.base.Optimizer, got {got}")
 
 

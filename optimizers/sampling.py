@@ -123,7 +123,7 @@ class SamplingOptimizer(Optimizer):
         ranked = _best_first(candidates, self.score(weights, candidates, batches, config.batches, start))
         finalists = ranked[: config.finalists]
         final_batches = batches[: config.final_batches or None]
-        scores = [self.score(weights, [one], final_batches, len(final_batches))[0] for one in finalists]
+        scores = [self.score(weights, [finalist], final_batches, len(final_batches))[0] for finalist in finalists]
         self.chosen = _best_first(finalists, scores)[0]
 
     @torch.no_grad()

@@ -32,8 +32,13 @@ def unrolled_gradient(optimizer: Optimizer, index: StepIndex, training: Batch, v
     weights, alphas = optimizer.weights, optimizer.alphas
     ahead = Weights(_one_step_ahead(optimizer, index, training), weights.with_own_buffers().buffers)
     loss = optimizer.loss(ahead, optimizer.mixture("architecture", index), validation)
-    found = torch.autograd.grad(loss, [*alphas, *ahead.parameters.values()], allow_unused=True, materialize_grads=True)
-    gradients, direction = found[: len(alphas)], dict(zip(ahead.parameters, found[len(alphas) :], strict=True))
+    derivatives = torch.autograd.grad(
+        loss, [*alphas, *ahead.parameters.values()], allow_unused=True, materialize_grads=True
+    )
+    gradients, direction = (
+        derivatives[: len(alphas)],
+        dict(zip(ahead.parameters, derivatives[len(alphas) :], strict=True)),
+    )
     radius = STEP / torch.linalg.vector_norm(torch.cat([part.flatten() for part in direction.values()]))
 
     with torch.no_grad():

@@ -96,9 +96,9 @@ def _from_package(entries: Sequence[EntryPoint]) -> AnySpace:
     return _checked(load_entry(entry, offer), offer)
 
 
-def _checked(found: object, what: str) -> AnySpace:
-    if isinstance(found, type) and issubclass(found, Space):
-        found = found()
-    if not isinstance(found, Space):
-        raise PluginError(f"{what}: expected a spaces.base.Space, got {type(found).__name__}")
-    return found
+def _checked(offered: object, what: str) -> AnySpace:
+    if isinstance(offered, type) and issubclass(offered, Space):
+        offered = offered()
+    if not isinstance(offered, Space):
+        raise PluginError(f"{what}: expected a spaces.base.Space, got {type(offered).__name__}")
+    return offered

@@ -74,8 +74,8 @@ def _report(subject: Subject, skip: Sequence[str]) -> bool:
         print(f"  {_MARKS[verdict.outcome]}  {verdict.check.statement}{words}", flush=True)
         outcomes.append(verdict.outcome)
     broken = outcomes.count("broken")
-    found = f"{broken} of {len(outcomes)} promises broken" if broken else "keeps the contract"
-    print(f"{subject.method.name}: {found} ({time.monotonic() - started:.1f} s)", flush=True)
+    conclusion = f"{broken} of {len(outcomes)} promises broken" if broken else "keeps the contract"
+    print(f"{subject.method.name}: {conclusion} ({time.monotonic() - started:.1f} s)", flush=True)
     return not broken
 
 

@@ -116,7 +116,7 @@ def correlations(sampled: Sequence[dict[str, Any]], statistics: str, threshold: 
     error = np.array([1 - cell[statistics]["accuracy"] for cell in sampled])
     losses = [cell[statistics]["loss"] for cell in sampled]
     # A loss that is not finite is worse than any other.
-    loss = np.array([np.finfo(np.float64).max if one is None else one for one in losses])
+    loss = np.array([np.finfo(np.float64).max if loss is None else loss for loss in losses])
     groups = {"all": np.ones(len(table), bool), "top": table <= threshold}
     return {
         group: {
@@ -136,11 +136,13 @@ def as_text(content: dict[str, Any]) -> list[str]:
         f"{'Kendall':>9}{'95 % bootstrap':>17}",
     ]
     groups = {"all": "all cells", "top": f"table's best {100 * content['top_share']:.0f} %"}
-    for statistics, found in content["correlations"].items():
+    for statistics, by_group in content["correlations"].items():
         for group, words in groups.items():
-            for name, one in found[group].items():
-                numbers = "".join(f"{_number(one[kind]['value']):>9}{_interval(one[kind]):>17}" for kind in KINDS)
-                lines.append(f"{f'{statistics} statistics, {name}, {words}':44}{one['n']:5} {numbers}")
+            for name, correlation in by_group[group].items():
+                numbers = "".join(
+                    f"{_number(correlation[kind]['value']):>9}{_interval(correlation[kind]):>17}" for kind in KINDS
+                )
+                lines.append(f"{f'{statistics} statistics, {name}, {words}':44}{correlation['n']:5} {numbers}")
     return [*lines, ""]
 
 

@@ -96,8 +96,8 @@ def compute(then: Revisited, points: int = POINTS, radius: float = RADIUS) -> No
 
 
 def _columns(measured: Sequence[Measured]) -> dict[str, Any]:
-    loss = [one.loss if math.isfinite(one.loss) else None for one in measured]
-    return {"accuracy": [one.accuracy for one in measured], "loss": loss}
+    loss = [point.loss if math.isfinite(point.loss) else None for point in measured]
+    return {"accuracy": [point.accuracy for point in measured], "loss": loss}
 
 
 def _tell(result: Path, accuracy: Sequence[Sequence[float]], then: Revisited) -> None:

@@ -110,7 +110,7 @@ def _clean(optimizer: Optimizer, index: int) -> Mixture:
 def _same(optimizer: Optimizer, left: Mixture, right: Mixture) -> bool:
     """Whether two mixtures multiply the same in every cell."""
     cells = (mixture.of_cells(optimizer.supernet.groups) for mixture in (left, right))
-    return all(rows_equal(one, other) for one, other in zip(*cells, strict=True))
+    return all(rows_equal(left, right) for left, right in zip(*cells, strict=True))
 
 
 @promise("mixtures_lie_on_the_simplex")

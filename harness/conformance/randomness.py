@@ -101,8 +101,8 @@ def _train_side_by_side(first: Optimizer, second: Optimizer, epoch: int) -> tupl
 
 def _same_draw(left: Sequence[Draws], right: Sequence[Draws]) -> str | None:
     """Where the same numbers were drawn in two recordings, if anywhere."""
-    for one, other in zip(left, right, strict=True):
-        for drawn, again, place in zip(one.values, other.values, one.places, strict=False):
+    for earlier, later in zip(left, right, strict=True):
+        for drawn, again, place in zip(earlier.values, later.values, earlier.places, strict=False):
             if drawn.numel() >= MANY and torch.equal(drawn, again):
                 return place
     return None

@@ -141,15 +141,15 @@ def _place_rate(optimizer: Optimizer) -> None:
 def _run_recorded(optimizer: Optimizer) -> None:
     """Two epochs: the first step as it is, the second recorded, all others replayed."""
     index = torch.zeros(1, dtype=torch.int64)
-    places = tuple(Batch(one.inputs.clone(), one.targets.clone()) for one in _batches(0, 0))
+    places = tuple(Batch(first.inputs.clone(), first.targets.clone()) for first in _batches(0, 0))
     recording = Recording()
     for epoch in range(2):
         optimizer.begin_epoch(epoch)
         for step in range(STEPS):
             index.fill_(step)
-            for place, one in zip(places, _batches(epoch, step), strict=True):
-                place.inputs.copy_(one.inputs)
-                place.targets.copy_(one.targets)
+            for place, drawn in zip(places, _batches(epoch, step), strict=True):
+                place.inputs.copy_(drawn.inputs)
+                place.targets.copy_(drawn.targets)
             if (epoch, step) == (0, 1):
                 with recording.optimizers_as_a_whole(), recording:
                     optimizer.step(index, *places)

@@ -163,10 +163,10 @@ class Quantity:
             if not isinstance(value, _JSON[key]) or isinstance(value, bool) != (_JSON[key] is bool):
                 raise ValueError(f"quantity {given['name']!r}: expected {key} as {_WORDS[_JSON[key]]}, got {value!r}")
         if "panels" in given:
-            if not all(isinstance(one, str) for one in given["panels"]):
+            if not all(isinstance(panel, str) for panel in given["panels"]):
                 raise ValueError(f"quantity {given['name']!r}: expected panels as names, got {given['panels']!r}")
             # A panel that a later version has is among the further ones.
-            given["panels"] = tuple(dict.fromkeys(one if one in PANELS else FURTHER for one in given["panels"]))
+            given["panels"] = tuple(dict.fromkeys(panel if panel in PANELS else FURTHER for panel in given["panels"]))
         if "range" in given:
             limits = [None if limit is None else as_number(limit) for limit in given["range"]]
             if len(limits) != 2 or any(
@@ -232,8 +232,8 @@ def recorded_quantities(recorded: Sequence[object]) -> tuple[Quantity, ...]:
     Raises:
         ValueError: an entry is not a quantity.
     """
-    quantities = [Quantity.from_json(one) for one in recorded]
-    return tuple({one.name: one for one in quantities if one.name not in BUILT_IN}.values())
+    quantities = [Quantity.from_json(quantity) for quantity in recorded]
+    return tuple({quantity.name: quantity for quantity in quantities if quantity.name not in BUILT_IN}.values())
 
 
 def catalogue(further: Iterable[Quantity] = ()) -> dict[str, Quantity]:

@@ -34,9 +34,9 @@ class Journal:
     def __init__(self, result: Path, file: BinaryIO, conditions: Mapping[str, Any]) -> None:
         self.result, self._file = result, file
         self.parts: list[Part] = []
-        found, whole = _whole_lines(file)
-        if found and found[0] == json.loads(json.dumps(conditions)):
-            self.parts = found[1:]
+        entries, whole = _whole_lines(file)
+        if entries and entries[0] == json.loads(json.dumps(conditions)):
+            self.parts = entries[1:]
             file.truncate(whole)
         else:
             file.truncate(0)
@@ -87,19 +87,19 @@ def is_there(result: Path, conditions: Mapping[str, Any]) -> bool:
         ResultError: it has been under others.
     """
     try:
-        found = parse_json(read_regular(result, MOST_BYTES["object"]))
+        content = parse_json(read_regular(result, MOST_BYTES["object"]))
     except FileNotFoundError:
         return False
     except UnreadableFileError as error:
         raise ResultError(f"{result}: {error}; move it away") from None
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
+        content = None
+    if not isinstance(content, dict):
         raise ResultError(f"{result}: expected a result as JSON; move it away")
     for key, wanted in conditions.items():
-        if found.get(key) != wanted:
+        if content.get(key) != wanted:
             raise ResultError(
-                f"{result}: was computed with {key} = {found.get(key)}, asked for is {wanted}; move it away"
+                f"{result}: was computed with {key} = {content.get(key)}, asked for is {wanted}; move it away"
             )
     return True
 

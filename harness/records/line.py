@@ -91,7 +91,7 @@ class EpochLine:
         if (recorded := self.number("parameter_free")) is not None:
             return recorded
         operations = self.operations
-        return sum(one in PARAMETER_FREE for one in operations) / len(operations) if operations else None
+        return sum(operation in PARAMETER_FREE for operation in operations) / len(operations) if operations else None
 
     @property
     def operations(self) -> list[Any]:
@@ -109,7 +109,7 @@ class EpochLine:
 
     def _graphs(self) -> tuple[Graph, ...] | None:
         recorded = self.content["graphs"]
-        graphs = [_graph(one) for one in recorded] if isinstance(recorded, list) else []
+        graphs = [_graph(graph) for graph in recorded] if isinstance(recorded, list) else []
         known = tuple(graph for graph in graphs if graph is not None)
         return known if known and len(known) == len(graphs) else None
 
@@ -131,7 +131,7 @@ def nasbench_graph(matrix: object, operations: object) -> Graph | None:
     square = count >= 2 and all(isinstance(row, list) and len(row) == count for row in matrix)
     if not square or not all(type(entry) is int and entry in (0, 1) for row in matrix for entry in row):
         return None
-    if not all(isinstance(one, str) for one in operations):
+    if not all(isinstance(operation, str) for operation in operations):
         return None
     edges = [(source, target, "") for target in range(count) for source in range(target) if matrix[source][target]]
     return Graph("", tuple(operations), tuple(edges))

@@ -331,10 +331,10 @@ def find_runs(results: Path) -> list[RunFolder]:
         RunFolderError: the folder does not exist or holds no run, or a run's config.json is not one.
     """
     _refuse_other_than_folder(results)
-    found = [RunFolder(path.parent) for path in results.rglob(CONFIG) if (path.parent / EPOCHS).exists()]
-    if not found:
+    runs = [RunFolder(path.parent) for path in results.rglob(CONFIG) if (path.parent / EPOCHS).exists()]
+    if not runs:
         raise RunFolderError(f"{results}: no finished or running search here; make one with `python -m harness.run`")
-    return sorted(found, key=lambda run: (run.path.parent, _integer(run, "seed"), run.path))
+    return sorted(runs, key=lambda run: (run.path.parent, _integer(run, "seed"), run.path))
 
 
 def find_folders(results: Path) -> tuple[list[RunFolder], list[Path]]:

@@ -55,18 +55,18 @@ def draw_cells(then: Revisited, count: int, truths: Truths) -> list[Drawn]:
             f"{truths.table.info.label}, got {count}"
         )
     source = random.Random(then.search.randomness.generator("correlation").initial_seed())
-    found: dict[str, Drawn] = {}
+    drawn: dict[str, Drawn] = {}
     unknown: set[str] = set()
-    while len(found) < count:
+    while len(drawn) < count:
         architecture = truths.space.sample(source)
         hash_ = architecture.key
-        if hash_ in found or hash_ in unknown:
+        if hash_ in drawn or hash_ in unknown:
             continue
         try:
-            found[hash_] = Drawn(architecture, truths.table.query(hash_))
+            drawn[hash_] = Drawn(architecture, truths.table.query(hash_))
         except CellNotInTable:
             unknown.add(hash_)
-    return list(found.values())
+    return list(drawn.values())
 
 
 def measure(then: Revisited, cells: Sequence[Drawn]) -> Iterator[list[dict[str, Any]]]:
@@ -81,23 +81,23 @@ def measure(then: Revisited, cells: Sequence[Drawn]) -> Iterator[list[dict[str, 
     for start in range(0, len(cells), CHUNK):
         chunk = cells[start : start + CHUNK]
         mixtures = [
-            optimizer.supernet.space.mixture_of(one.architecture, optimizer.dtype).map(
+            optimizer.supernet.space.mixture_of(drawn.architecture, optimizer.dtype).map(
                 lambda row: row.to(optimizer.device)
             )
-            for one in chunk
+            for drawn in chunk
         ]
-        measured = {name: one.measure(mixtures, skip_zeros=True) for name, one in passes.items()}
+        measured = {name: validation.measure(mixtures, skip_zeros=True) for name, validation in passes.items()}
         yield [
             {
-                "cell": one.metrics.hash,
-                **one.architecture.to_json(),
-                "test_error": one.metrics.test_error,
-                "valid_error": one.metrics.valid_error,
+                "cell": drawn.metrics.hash,
+                **drawn.architecture.to_json(),
+                "test_error": drawn.metrics.test_error,
+                "valid_error": drawn.metrics.valid_error,
                 **{name: _to_json(values[place]) for name, values in measured.items()},
             }
-            for place, one in enumerate(chunk)
+            for place, drawn in enumerate(chunk)
         ]
 
 
-def _to_json(one: Measured) -> dict[str, float | None]:
-    return {"accuracy": one.accuracy, "loss": one.loss if math.isfinite(one.loss) else None}
+def _to_json(measured: Measured) -> dict[str, float | None]:
+    return {"accuracy": measured.accuracy, "loss": measured.loss if math.isfinite(measured.loss) else None}

@@ -71,11 +71,11 @@ class Measured:
 
 def checkpoints(folder: RunFolder) -> dict[int, Path]:
     """Epoch -> its checkpoint, ascending: those that were kept, and the one to resume from, of the last epoch."""
-    found = {epoch: folder.kept(epoch) for epoch in folder.kept_epochs()}
+    paths = {epoch: folder.kept(epoch) for epoch in folder.kept_epochs()}
     lines = folder.epochs()
     if lines and folder.checkpoint.exists():
-        found.setdefault(len(lines) - 1, folder.checkpoint)
-    return dict(sorted(found.items()))
+        paths.setdefault(len(lines) - 1, folder.checkpoint)
+    return dict(sorted(paths.items()))
 
 
 def revisit(
@@ -120,9 +120,9 @@ def revisit(
     if epoch:
         # What an epoch draws and its schedules are not in the checkpoint; weights, alphas and all else are.
         search.optimizer.begin_epoch(epoch - 1)
-    found, line = search.load(path)
-    if found != epoch:
-        raise UserError(f"{path}: expected the checkpoint of epoch {epoch}, got that of {found}; resume the run first")
+    loaded, line = search.load(path)
+    if loaded != epoch:
+        raise UserError(f"{path}: expected the checkpoint of epoch {epoch}, got that of {loaded}; resume the run first")
     if (stop := stop_of(search.optimizer)) and epoch >= stop.after:
         raise UserError(
             f"{path}: the search had stopped early after epoch {stop.after}, and its line {epoch} is of the weights of "
@@ -215,18 +215,18 @@ def _check_code(folder: RunFolder, record: dict[str, Any], optimizer: str | None
 
 
 def _checkpoint(folder: RunFolder, epoch: int | None) -> tuple[int, Path]:
-    found = checkpoints(folder)
-    if not found:
+    paths = checkpoints(folder)
+    if not paths:
         raise UserError(
             f"{folder.path}: holds no checkpoint; expected one that `harness.run` left (published records have none)"
         )
-    epoch = max(found) if epoch is None else epoch
-    if epoch not in found:
+    epoch = max(paths) if epoch is None else epoch
+    if epoch not in paths:
         raise UserError(
-            f"{folder.path}: no checkpoint of epoch {epoch}, only of {', '.join(map(str, found))}; "
+            f"{folder.path}: no checkpoint of epoch {epoch}, only of {', '.join(map(str, paths))}; "
             f"`harness.run --keep {epoch}` keeps one in a new run"
         )
-    return epoch, found[epoch]
+    return epoch, paths[epoch]
 
 
 def _built_in(folder: RunFolder, record: dict[str, Any]) -> str:

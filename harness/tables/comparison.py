@@ -95,13 +95,13 @@ def crosscheck(file: Path, count: int, seed: int) -> int:
 
 def _print_costs(ours: Cost, theirs: Cost) -> None:
     print(f"{'':26}{'index':>14}{'official API':>16}{'ratio':>10}")
-    for name, one, other, unit in (
+    for name, our_figure, their_figure, unit in (
         ("opening", 1e3 * ours.load_seconds, 1e3 * theirs.load_seconds, "ms"),
         ("memory", ours.megabytes, theirs.megabytes, "MB"),
         ("query by hash", 1e6 * ours.by_hash, 1e6 * theirs.by_hash, "us"),
         ("query of an unseen cell", 1e6 * ours.by_cell, 1e6 * theirs.by_cell, "us"),
     ):
-        print(f"{name:26}{one:>11,.1f} {unit}{other:>13,.1f} {unit}{other / one:>10,.1f}")
+        print(f"{name:26}{our_figure:>11,.1f} {unit}{their_figure:>13,.1f} {unit}{their_figure / our_figure:>10,.1f}")
 
 
 def apart(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -202,10 +202,10 @@ def compare_spaces() -> list[str]:
             problems.append(f"space {number}: {len(ours ^ theirs)} graphs differ")
         with contextlib.redirect_stdout(None):
             specs = list(published.generate_search_space_without_loose_ends())
-        found = {Cell(np.asarray(matrix).astype(int), ops).hash for matrix, ops, _ in specs}
+        hashes = {Cell(np.asarray(matrix).astype(int), ops).hash for matrix, ops, _ in specs}
         expected = {cell.hash for cell in space.cells() if is_enumerated(space, cell.matrix)}
-        if found != expected:
-            problems.append(f"space {number}: {len(found ^ expected)} cells of the published enumeration differ")
+        if hashes != expected:
+            problems.append(f"space {number}: {len(hashes ^ expected)} cells of the published enumeration differ")
     return problems
 
 

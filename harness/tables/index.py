@@ -230,10 +230,10 @@ class Index:
 
     def enumerated(self, space: SearchSpace) -> npt.NDArray[np.bool_]:
         """Whether the published enumeration of a space finds each cell, `[cells]`."""
-        found = np.zeros(self.info.cells, bool)
+        enumerated = np.zeros(self.info.cells, bool)
         for matrix, chosen, _ in self.graphs():
-            found[chosen] = is_enumerated(space, matrix)
-        return found
+            enumerated[chosen] = is_enumerated(space, matrix)
+        return enumerated
 
     def fail(self, reason: str) -> NoReturn:
         """Refuse a damaged index."""

@@ -246,8 +246,8 @@ class Table:
         halves = np.array([_halves(hash_) or (0, 0) for hash_ in hashes], np.uint64).reshape(-1, 2)
         high, low = self._index.verified("hash_high"), self._index.verified("cells")["hash_low"]
         rows = np.minimum(high.searchsorted(halves[:, 0]), self.info.cells - 1)
-        found = (high[rows] == halves[:, 0]) & (low[rows] == halves[:, 1])
-        for missed in np.flatnonzero(~found).tolist():
+        known = (high[rows] == halves[:, 0]) & (low[rows] == halves[:, 1])
+        for missed in np.flatnonzero(~known).tolist():
             rows[missed] = self._checked_row(hashes[missed])
         return rows.astype(np.int64)
 

@@ -192,8 +192,8 @@ class TFRecordReader:
         """What is wrong with the record in hand, as one line that says where it is."""
         return UserError(f"{self.path}: record {self.number} at byte {self.offset}: {reason}")
 
-    def _cut_short(self, expected: int, found: int) -> UserError:
-        return self.error(f"the file ends inside the record, after {found} of {expected} bytes; {_MENDING}")
+    def _cut_short(self, expected: int, present: int) -> UserError:
+        return self.error(f"the file ends inside the record, after {present} of {expected} bytes; {_MENDING}")
 
     def _read(self, size: int) -> bytes:
         try:

@@ -140,10 +140,14 @@ class Truths:
 
         The rule takes the best single repeat, and only cells that the published, incomplete enumeration finds.
         """
-        found = self.table.enumerated(self.space)[self._rows]
-        if not found.any():
+        enumerated = self.table.enumerated(self.space)[self._rows]
+        if not enumerated.any():
             return np.nan, np.nan, 0
-        return float(np.nanmin(self.test_runs[found])), float(np.nanmin(self.valid_runs[found])), int(found.sum())
+        return (
+            float(np.nanmin(self.test_runs[enumerated])),
+            float(np.nanmin(self.valid_runs[enumerated])),
+            int(enumerated.sum()),
+        )
 
     def record(self, most_draws: int) -> dict[str, Any]:
         """What figures and statistics of a search need, as JSON; errors are fractions.

@@ -73,11 +73,11 @@ def spread(accuracies: Floats) -> Spread:
     )
 
 
-def correlation(one: Floats, other: Floats) -> float:
+def correlation(left: Floats, right: Floats) -> float:
     """Spearman's rank correlation; nan if one of them is constant."""
-    if np.ptp(one) == 0 or np.ptp(other) == 0:
+    if np.ptp(left) == 0 or np.ptp(right) == 0:
         return math.nan
-    return float(spearmanr(one, other).statistic)
+    return float(spearmanr(left, right).statistic)
 
 
 @dataclass(frozen=True)
@@ -105,15 +105,15 @@ class Measurements:
         parameters = []
         for cell in folder.read(jobs):
             parameters.append(cell["trainable_parameters"])
-            for split, found in accuracies.items():
-                found.setdefault(cell["hash"], []).append(cell[f"{split}_accuracy"])
+            for split, by_hash in accuracies.items():
+                by_hash.setdefault(cell["hash"], []).append(cell[f"{split}_accuracy"])
         return cls(accuracies, parameters, folder.seconds(jobs))
 
     def complete(self, split: str) -> Floats:
         """`[cells, repeats]` of the cells that have as many repeats as any has."""
-        found = list(self.accuracies[split].values())
-        most = max(map(len, found))
-        return np.array([repeats for repeats in found if len(repeats) == most])
+        repeats_of_cells = list(self.accuracies[split].values())
+        most = max(map(len, repeats_of_cells))
+        return np.array([repeats for repeats in repeats_of_cells if len(repeats) == most])
 
 
 def data_card(
@@ -153,7 +153,7 @@ def data_card(
 
 
 def _images(splits: Splits, images: str) -> str:
-    counts = ", ".join(f"{len(found)} for {name}" for name, found in splits.images.items())
+    counts = ", ".join(f"{len(indices)} for {name}" for name, indices in splits.images.items())
     channels, height, width = splits.images["train"].shape[1:]
     return (
         f"**Images.** {images}: {height}x{width} pixels, {channels} {_plural(channels, 'channel')}, {splits.classes} "
@@ -201,8 +201,8 @@ def _coverage(info: IndexInfo, measurements: Measurements, scope: Scope) -> str:
 
 def _statistics(measurements: Measurements) -> str:
     test, validation = measurements.complete("test"), measurements.complete("validation")
-    every = np.concatenate([np.array(found) for found in measurements.accuracies["test"].values()])
-    means = np.array([np.mean(found) for found in measurements.accuracies["test"].values()])
+    every = np.concatenate([np.array(repeats) for repeats in measurements.accuracies["test"].values()])
+    means = np.array([np.mean(repeats) for repeats in measurements.accuracies["test"].values()])
     rows = [
         (
             "test accuracy, all trainings",

@@ -90,8 +90,8 @@ def shuffled_units(jobs: Sequence[Job], size: int) -> list[list[Job]]:
     return sorted(units, key=lambda unit: unit[0].repeat)
 
 
-def _same_graph(one: Job, other: Job) -> bool:
-    return bool(one.cells[0].matrix.tobytes() == other.cells[0].matrix.tobytes())
+def _same_graph(left: Job, right: Job) -> bool:
+    return bool(left.cells[0].matrix.tobytes() == right.cells[0].matrix.tobytes())
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,9 @@ class WorkFolder:
         if not file.exists():
             write_atomically(file, json.dumps(wanted, indent=1).encode())
             return
-        found = _read_json(file, "delete the folder, or give another as --work")
-        if found != wanted:
-            differing = sorted(key for key in wanted | found if wanted.get(key) != found.get(key))
+        recorded = _read_json(file, "delete the folder, or give another as --work")
+        if recorded != wanted:
+            differing = sorted(key for key in wanted | recorded if wanted.get(key) != recorded.get(key))
             raise UserError(
                 f"{self.path}: holds measurements made with other {', '.join(differing)}; give another --work folder"
             )

@@ -50,12 +50,12 @@ def mixture_curvature(
         values = _Values(supernet, weights.frozen(), Coefficients.from_rows(rows), images)
         loss = F.cross_entropy(values.logits, labels)
     nodes = values.nodes
-    found = torch.autograd.grad(loss, [*rows, *nodes])
-    adjoints = dict(zip(map(id, nodes), found[len(rows) :], strict=True))
+    gradients = torch.autograd.grad(loss, [*rows, *nodes])
+    adjoints = dict(zip(map(id, nodes), gradients[len(rows) :], strict=True))
     with torch.no_grad():
         tangents = _Tangents(supernet, values, adjoints, directions)
         tangents.through_network(labels)
-    return MixtureCurvature(loss.detach(), list(found[: len(rows)]), tangents.hessian)
+    return MixtureCurvature(loss.detach(), list(gradients[: len(rows)]), tangents.hessian)
 
 
 @dataclass
@@ -74,7 +74,7 @@ class _Normalised:
 
     kernel: Tensor
     scale: Tensor
-    found: Tensor
+    convolved: Tensor
     mean: Tensor
     deviation: Tensor
     out: Tensor
@@ -133,7 +133,7 @@ class _Values:
     @property
     def nodes(self) -> list[Tensor]:
         """Maps whose adjoints are wanted."""
-        of_blocks = [node for cell in self.cells for one in cell.blocks for node in (one.total, one.mixed)]
+        of_blocks = [node for cell in self.cells for block in cell.blocks for node in (block.total, block.mixed)]
         nodes = [*of_blocks, *(cell.out for cell in self.cells), self.postprocess.out]
         return [node for node in nodes if node.requires_grad]
 
@@ -141,11 +141,13 @@ class _Values:
         parameters = self._weights.parameters
         kernel = parameters[f"{name}.weight"]
         scale, shift = parameters.get(f"{name}.scale"), parameters.get(f"{name}.shift")
-        found = F.conv2d(state, kernel, padding=kernel.shape[-1] // 2)
-        out, mean, deviation = torch.native_batch_norm(found, scale, shift, None, None, True, 0.0, BATCHNORM_EPSILON)
+        convolved = F.conv2d(state, kernel, padding=kernel.shape[-1] // 2)
+        out, mean, deviation = torch.native_batch_norm(
+            convolved, scale, shift, None, None, True, 0.0, BATCHNORM_EPSILON
+        )
         rectified = scale is not None
         ones = torch.ones_like(mean) if scale is None else scale
-        return _Normalised(kernel, ones, found, mean, deviation, F.relu(out) if rectified else out, rectified)
+        return _Normalised(kernel, ones, convolved, mean, deviation, F.relu(out) if rectified else out, rectified)
 
     def _cell(self, name: str, mixture: Coefficients, state: Tensor, halvings: list[Tensor]) -> _CellValues:
         blocks = self._supernet.space.blocks
@@ -153,14 +155,19 @@ class _Values:
         width = projections.out.shape[1] // (2 * blocks)
         *own, through = torch.split(projections.out, [width] * blocks + [blocks * width], dim=1)
         inputs = dict(zip(self._supernet.space.choosing_nodes, mixture.inputs, strict=True))
-        found: list[_BlockValues] = []
+        values: list[_BlockValues] = []
         for block, coefficients in enumerate(mixture.operations.unbind()):
-            terms = [own[block].contiguous(memory_format=torch.channels_last), *(one.state for one in found)]
+            terms = [
+                own[block].contiguous(memory_format=torch.channels_last),
+                *(block_values.state for block_values in values),
+            ]
             total = weighted_sum(inputs[block + 1].unbind(), terms) if block + 1 in inputs else sum(terms[1:], terms[0])
-            found.append(self._block(f"{name}.block{block}", coefficients, total))
+            values.append(self._block(f"{name}.block{block}", coefficients, total))
         shares = mixture.output
-        merged = torch.cat([share * one.state for share, one in zip(shares[1:], found, strict=True)], dim=1)
-        return _CellValues(halvings, mixture, projections, own, through, found, merged + shares[0] * through)
+        merged = torch.cat(
+            [share * block_values.state for share, block_values in zip(shares[1:], values, strict=True)], dim=1
+        )
+        return _CellValues(halvings, mixture, projections, own, through, values, merged + shares[0] * through)
 
     def _block(self, name: str, coefficients: Tensor, total: Tensor) -> _BlockValues:
         part, *passing = total.chunk(self._supernet.config.partial_channels, dim=1)
@@ -223,12 +230,12 @@ class _Tangents:
                 inputs[node][0] if node in inputs else torch.ones_like(shares[0]) for node in range(1, blocks + 1)
             ]
             factor = torch.cat([torch.stack(factors), shares[:1].expand(blocks)]).repeat_interleave(width)
-            behind = torch.cat([*(self._adjoint(one.total) for one in cell.blocks), to_out], dim=1)
-            found, sums = self._normalised(cell.projections, state, behind, factor)
-            *own_parts, through = torch.split(found, [width] * blocks + [blocks * width], dim=2)
+            behind = torch.cat([*(self._adjoint(block.total) for block in cell.blocks), to_out], dim=1)
+            projected, sums = self._normalised(cell.projections, state, behind, factor)
+            *own_parts, through = torch.split(projected, [width] * blocks + [blocks * width], dim=2)
             own = list(own_parts)
         states: list[Tensor] = []
-        for block, one in enumerate(cell.blocks):
+        for block, values in enumerate(cell.blocks):
             terms = [cell.own[block], *(below.state for below in cell.blocks[:block])]
             tangents = [own[block], *states]
             total: Tensor | None
@@ -236,34 +243,34 @@ class _Tangents:
                 total = self._weighted(inputs[block + 1], inputs_along[block + 1], terms, tangents)
                 inner = [
                     None if sums is None else sums[:, block * width : (block + 1) * width].sum(dim=1),
-                    *(self._inner(tangent, self._adjoint(one.total)) for tangent in states),
+                    *(self._inner(tangent, self._adjoint(values.total)) for tangent in states),
                 ]
                 self._bilinear(inputs_along[block + 1], inner)
             else:
                 total = _summed([tangent for tangent in tangents if tangent is not None])
-            states.append(self._block(one, cell.mixture.operations[block], directions.operations[:, block], total))
+            states.append(self._block(values, cell.mixture.operations[block], directions.operations[:, block], total))
         merged = self._weighted(shares[:1], shares_along[:, :1], [cell.through], [through])
-        for node, (one, tangent) in enumerate(zip(cell.blocks, states, strict=True), start=1):
+        for node, (values, tangent) in enumerate(zip(cell.blocks, states, strict=True), start=1):
             piece = merged.narrow(2, (node - 1) * width, width)
             piece.addcmul_(shares[node], tangent)
-            piece.addcmul_(shares_along[:, node].view(-1, 1, 1, 1, 1), one.state)
+            piece.addcmul_(shares_along[:, node].view(-1, 1, 1, 1, 1), values.state)
         pieces = torch.split(to_out, width, dim=1)
         edge = None if sums is None else sums[:, blocks * width :].sum(dim=1)
         self._bilinear(shares_along, [edge, *(self._inner(t, p) for t, p in zip(states, pieces, strict=True))])
         return merged
 
-    def _block(self, one: _BlockValues, coefficients: Tensor, along: Tensor, total: Tensor | None) -> Tensor:
-        terms = [one.pooled, *(convolution.out for convolution in one.convolutions)]
+    def _block(self, values: _BlockValues, coefficients: Tensor, along: Tensor, total: Tensor | None) -> Tensor:
+        terms = [values.pooled, *(convolution.out for convolution in values.convolutions)]
         tangents: list[Tensor | None] = [None] * 3
         passing: list[Tensor] = []
         if total is not None:
-            behind = self._adjoint(one.mixed)
+            behind = self._adjoint(values.mixed)
             part, *passing = total.chunk(self._supernet.config.partial_channels, dim=2)
-            pooled = self._picked(part, one.places)
+            pooled = self._picked(part, values.places)
             tangents, inner = [pooled], [self._inner(pooled, behind)]
-            for convolution, coefficient in zip(one.convolutions, coefficients[1:], strict=True):
-                found, sums = self._normalised(convolution, part, behind, coefficient)
-                tangents.append(found)
+            for convolution, coefficient in zip(values.convolutions, coefficients[1:], strict=True):
+                tangent, sums = self._normalised(convolution, part, behind, coefficient)
+                tangents.append(tangent)
                 inner.append(sums.sum(dim=1))
             self._bilinear(along, inner)
         mixed = self._weighted(coefficients, along, terms, tangents)
@@ -275,7 +282,7 @@ class _Tangents:
         return self._by_direction(shuffled([group.flatten(0, 1) for group in (mixed, *passing)]))
 
     def _normalised(
-        self, one: _Normalised, state: Tensor, behind: Tensor, factor: Tensor | float
+        self, values: _Normalised, state: Tensor, behind: Tensor, factor: Tensor | float
     ) -> tuple[Tensor, Tensor]:
         """Tangents through a convolution, its batch norm and its ReLU.
 
@@ -287,32 +294,41 @@ class _Tangents:
         Returns:
             tangents of what leaves, and their inner products with `behind` by channel, `[k, channels]`.
         """
-        padding = one.kernel.shape[-1] // 2
-        entering = self._by_direction(F.conv2d(_flat(state), one.kernel, padding=padding))
-        pixels = one.found.numel() // one.found.shape[1]
+        padding = values.kernel.shape[-1] // 2
+        entering = self._by_direction(F.conv2d(_flat(state), values.kernel, padding=padding))
+        pixels = values.convolved.numel() // values.convolved.shape[1]
         out, product = torch.empty_like(entering), torch.empty_like(behind)
         by_scale, means, sums = [], [], []
         for tangent, place in zip(entering, out, strict=True):
             # The derivative of (z - mean) / deviation is a symmetric matrix, so the library's backward pass is it; the
             # "gradients" of scale and shift are the sums that the second derivative is made of.
             leaving, to_scale, to_shift = torch.ops.aten.native_batch_norm_backward(
-                tangent, one.found, one.scale, None, None, one.mean, one.deviation, True, BATCHNORM_EPSILON, [True] * 3
+                tangent,
+                values.convolved,
+                values.scale,
+                None,
+                None,
+                values.mean,
+                values.deviation,
+                True,
+                BATCHNORM_EPSILON,
+                [True] * 3,
             )
-            if one.rectified:
-                torch.ops.aten.threshold_backward.grad_input(leaving, one.out, 0, grad_input=place)
+            if values.rectified:
+                torch.ops.aten.threshold_backward.grad_input(leaving, values.out, 0, grad_input=place)
             else:
                 place.copy_(leaving)
             by_scale.append(to_scale)
             means.append(to_shift)
             sums.append(torch.mul(place, behind, out=product).sum(dim=(0, 2, 3)))
-        spread, mean, inner = (torch.stack(one) for one in (by_scale, means, sums))
+        spread, mean, inner = (torch.stack(parts) for parts in (by_scale, means, sums))
         spread, mean = (spread / pixels).double(), (mean / pixels).double()
-        deviation = one.deviation.double()
-        normalised = (one.found - one.mean.view(-1, 1, 1)) * one.deviation.view(-1, 1, 1)
-        if one.rectified:
-            normalised = torch.ops.aten.threshold_backward(normalised, one.out, 0)
+        deviation = values.deviation.double()
+        normalised = (values.convolved - values.mean.view(-1, 1, 1)) * values.deviation.view(-1, 1, 1)
+        if values.rectified:
+            normalised = torch.ops.aten.threshold_backward(normalised, values.out, 0)
         reach = (normalised * behind).sum(dim=(0, 2, 3)).double() * factor
-        weight = one.scale.double() * deviation**2 * reach
+        weight = values.scale.double() * deviation**2 * reach
         cross = (inner * factor).double() * deviation @ spread.T
         gram = _weighted_gram(entering, weight.to(entering.dtype)).double() / pixels - (mean * weight) @ mean.T
         self._add((spread * weight) @ spread.T - cross - cross.T - gram)
@@ -341,8 +357,8 @@ class _Tangents:
         channels = places.shape[1]
         pixels = state.permute(0, 1, 3, 4, 2).flatten(2)
         index = (places * channels + torch.arange(channels, device=places.device).view(-1, 1, 1)).permute(0, 2, 3, 1)
-        found = pixels.gather(2, index.flatten(1).expand(self._k, -1, -1))
-        return found.view(*found.shape[:2], *index.shape[1:]).permute(0, 1, 4, 2, 3)
+        chosen = pixels.gather(2, index.flatten(1).expand(self._k, -1, -1))
+        return chosen.view(*chosen.shape[:2], *index.shape[1:]).permute(0, 1, 4, 2, 3)
 
     def _inner(self, tangent: Tensor, behind: Tensor) -> Tensor:
         """Inner product of each tangent with an adjoint, `[k]`."""

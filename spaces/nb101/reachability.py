@@ -59,10 +59,10 @@ def draws(space: SearchSpace, matrix: Matrix, operations: npt.ArrayLike) -> npt.
         operations: `[cells, v]` labels of the vertices, the cells' own or any code for them.
     """
     labels = np.asarray(operations)
-    found = placements(space, matrix)
-    if not found:
+    possible = placements(space, matrix)
+    if not possible:
         return np.zeros(len(labels), np.int64)
-    loose = sum(_loose_parents(space, placement) for placement in found)
+    loose = sum(_loose_parents(space, placement) for placement in possible)
     total = loose * len(OPERATIONS) ** (space.blocks - len(matrix) + 2)
     # Placements that differ by an automorphism of the cell are one choice.
     same = (labels[:, automorphisms(matrix)] == labels[:, None, :]).all(axis=2).sum(axis=1)

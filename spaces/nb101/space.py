@@ -212,7 +212,7 @@ class SearchSpace(Space[SupernetConfig]):
         equal hash, which would take ten times as long to tell.) The published enumeration without loose ends
         (`search_space.py:130-146`) is incomplete and finds 2,127 / 3,258 / 17,940.
         """
-        found: dict[tuple[bytes, tuple[str, ...]], Cell] = {}
+        cells: dict[tuple[bytes, tuple[str, ...]], Cell] = {}
         for matrix in self.pruned_matrices():
             used = np.flatnonzero(matrix[1:-1].any(axis=1)) + 1
             kept = np.array([0, *used, self.blocks + 1])
@@ -224,12 +224,12 @@ class SearchSpace(Space[SupernetConfig]):
             key = graph.tobytes()
             for labels in itertools.product(OPERATIONS, repeat=len(used)):
                 smallest = min([tuple([labels[index] for index in order]) for order in orders])
-                if (key, smallest) not in found:
+                if (key, smallest) not in cells:
                     ops = [OPERATIONS[-1]] * self.blocks
                     for block, label in zip(used.tolist(), labels, strict=True):
                         ops[block - 1] = label
-                    found[key, smallest] = Cell(matrix, (INPUT, *ops, OUTPUT))
-        return list(found.values())
+                    cells[key, smallest] = Cell(matrix, (INPUT, *ops, OUTPUT))
+        return list(cells.values())
 
     def pruned_matrices(self) -> list[npt.NDArray[np.int8]]:
         """The distinct graphs of the output's ancestors: 66 / 190 / 876 matrices `[n + 2, n + 2]`."""

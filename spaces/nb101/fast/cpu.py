@@ -83,13 +83,19 @@ class DirectSupernet(Supernet):
         ]
         names += [f"cell{index}.projections"] if index else []
         convolutions = [layers.convolution(name) for name in names]
-        tensors = [tensor for one in convolutions for tensor in (one.kernel, one.scale, one.shift)]
+        tensors = [
+            tensor
+            for convolution in convolutions
+            for tensor in (convolution.kernel, convolution.scale, convolution.shift)
+        ]
         arguments = [state, *mixture.rows, *tensors]
-        differentiable = torch.is_grad_enabled() and any(one is not None and one.requires_grad for one in arguments)
+        differentiable = torch.is_grad_enabled() and any(
+            argument is not None and argument.requires_grad for argument in arguments
+        )
         choosing = tuple(self.space.choosing_nodes)
         plan = _Plan(self.space.blocks, choosing, layers.training, convolutions, differentiable)
-        found: Tensor = _Cell.apply(plan, *arguments)
-        return found
+        out: Tensor = _Cell.apply(plan, *arguments)
+        return out
 
 
 class _DirectLayers(SupernetLayers):
@@ -140,11 +146,11 @@ class _Convolution:
         padding = self.kernel.shape[-1] // 2
         if self.scale is None:
             return _Activation(None, None, None, F.conv2d(state, self.kernel, self.shift, padding=padding).relu_())
-        found = F.conv2d(state, self.kernel, padding=padding)
+        convolved = F.conv2d(state, self.kernel, padding=padding)
         out, mean, deviation = torch.native_batch_norm(
-            found, self.scale, self.shift, self.mean, self.variance, training, self.momentum, BATCHNORM_EPSILON
+            convolved, self.scale, self.shift, self.mean, self.variance, training, self.momentum, BATCHNORM_EPSILON
         )
-        return _Activation(found, mean, deviation, out.relu_())
+        return _Activation(convolved, mean, deviation, out.relu_())
 
     def backward(
         self, masked: Tensor, factor: float, activation: _Activation, training: bool, weights: bool
@@ -164,7 +170,7 @@ class _Convolution:
             return _Behind(masked, kernel if factor == 1 else kernel * factor, None, None)
         masked, to_scale, to_shift = torch.ops.aten.native_batch_norm_backward(
             masked,
-            activation.found,
+            activation.convolved,
             self.scale.detach() * factor,
             self.mean,
             self.variance,
@@ -197,7 +203,7 @@ class _Behind:
 class _Activation:
     """What a convolution block gave: the convolution's map, the batch's mean and 1 / deviation, and after the ReLU."""
 
-    found: Tensor | None
+    convolved: Tensor | None
     mean: Tensor | None
     deviation: Tensor | None
     out: Tensor
@@ -279,15 +285,15 @@ class _Cell(torch.autograd.Function):
         saved: list[_Block] = []
         for block, coefficients in enumerate(rows.operations):
             own = made.out.narrow(1, block * width, width)
-            total = _weighted_sum([own, *(one.state for one in saved)], rows.inputs.get(block + 1))
+            total = _weighted_sum([own, *(below.state for below in saved)], rows.inputs.get(block + 1))
             pooled, places = _pooled(total, plan.differentiable)
             activations = [convolution(total, plan.training) for convolution in plan.of_block(block)]
-            mixed = _weighted_sum([pooled, *(one.out for one in activations)], coefficients)
+            mixed = _weighted_sum([pooled, *(activation.out for activation in activations)], coefficients)
             saved.append(_Block(total, pooled, places, activations, mixed))
             out.narrow(1, block * width, width).add_(mixed, alpha=rows.output[block + 1])
         if plan.differentiable:
             # All that the derivative reads goes through autograd, which notices where it was changed in between.
-            kept = [tensor for one in plan.convolutions for tensor in one.kept(plan.training)]
+            kept = [tensor for convolution in plan.convolutions for tensor in convolution.kept(plan.training)]
             ctx.save_for_backward(state, *kept)
             ctx.plan, ctx.rows, ctx.made, ctx.saved = plan, rows, made, saved
         return out
@@ -328,7 +334,7 @@ class _Backward:
         """Of what entered, of the mixture's tensors, and of all weights."""
         plan, rows, width = self.plan, self.rows, self.width
         parts = torch.split(gradient, width, dim=1)
-        states = [one.state for one in self.saved]
+        states = [values.state for values in self.saved]
         half = plan.blocks * width
         pairs = [(gradient, self.made.out.narrow(1, half, half)), *zip(parts, states, strict=True)]
         to_output = self._inner_products(pairs)
@@ -338,13 +344,13 @@ class _Backward:
         to_tensors: list[Tensor | None] = []
         self._to_projection(half, half, gradient, rows.output[0])
         for block in reversed(range(plan.blocks)):
-            one, to_state = self.saved[block], to_states.pop()
-            terms = [one.pooled, *(activation.out for activation in one.activations)]
+            values, to_state = self.saved[block], to_states.pop()
+            terms = [values.pooled, *(activation.out for activation in values.activations)]
             to_operations.insert(0, self._inner_products([(to_state, term) for term in terms]))
             if not (block or self.before or self.wanted.weights):
                 to_tensors = [*[None] * 6, *to_tensors]
                 continue
-            to_total, of_block = self._block(block, one, to_state)
+            to_total, of_block = self._block(block, values, to_state)
             to_tensors = of_block + to_tensors
             weights = rows.inputs.get(block + 1)
             if weights is not None:
@@ -365,7 +371,7 @@ class _Backward:
             *of_projections,
         ]
 
-    def _block(self, block: int, one: _Block, to_state: Tensor) -> tuple[Tensor, list[Tensor | None]]:
+    def _block(self, block: int, values: _Block, to_state: Tensor) -> tuple[Tensor, list[Tensor | None]]:
         """From the gradient of a block's output, that of its input and of the tensors of its convolutions."""
         coefficients, weights = self.rows.operations[block], self.wanted.weights
         wide, narrow = (
@@ -377,18 +383,18 @@ class _Backward:
                 weights,
             )
             for convolution, activation, factor in zip(
-                self.plan.of_block(block), one.activations, coefficients[1:], strict=True
+                self.plan.of_block(block), values.activations, coefficients[1:], strict=True
             )
         )
-        to_total, to_wide = wide.through(one.total, weights)
+        to_total, to_wide = wide.through(values.total, weights)
         # A 1x1 convolution is a product of matrices, which can add to what is there.
-        _, to_narrow = narrow.through(one.total, weights, wanted=False) if weights else (None, None)
+        _, to_narrow = narrow.through(values.total, weights, wanted=False) if weights else (None, None)
         pixels = to_total.permute(0, 2, 3, 1).view(-1, to_total.shape[1])
         pixels.addmm_(
             narrow.gradient.permute(0, 2, 3, 1).reshape(pixels.shape), narrow.kernel.view(pixels.shape[1], -1)
         )
         pooled = torch.ops.aten.max_pool2d_with_indices_backward(
-            to_state, one.total, [3, 3], [1, 1], [1, 1], [1, 1], False, one.places
+            to_state, values.total, [3, 3], [1, 1], [1, 1], [1, 1], False, values.places
         )
         to_total.add_(pooled, alpha=coefficients[0])
         return to_total, [to_wide, wide.to_scale, wide.to_shift, to_narrow, narrow.to_scale, narrow.to_shift]
@@ -432,16 +438,16 @@ class _InParts(torch.autograd.Function):
         layout: Layout,
         *rows: Tensor,
     ) -> Tensor:
-        def found(loss: Callable[[Mixture], Tensor]) -> list[Tensor]:
+        def loss_and_gradients(loss: Callable[[Mixture], Tensor]) -> list[Tensor]:
             # Whether gradients are recorded is a thread's own state.
             with torch.set_grad_enabled(differentiable):
                 leaves = [row.detach().requires_grad_(differentiable) for row in rows]
                 value = loss(Mixture(layout, tuple(leaves)))
             return [value.detach(), *(torch.autograd.grad(value, leaves) if differentiable else ())]
 
-        parts = list(pool.map(found, losses))
+        parts = list(pool.map(loss_and_gradients, losses))
         total, *ctx.gradients = (
-            sum(share * one for share, one in zip(shares, same, strict=True)) for same in zip(*parts, strict=True)
+            sum(share * part for share, part in zip(shares, same, strict=True)) for same in zip(*parts, strict=True)
         )
         result: Tensor = total
         return result
@@ -449,7 +455,7 @@ class _InParts(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         refuse_second_derivative()
-        return None, None, None, None, None, *(gradient * one for one in ctx.gradients)
+        return None, None, None, None, None, *(gradient * recorded for recorded in ctx.gradients)
 
 
 @cache
@@ -482,10 +488,10 @@ def _pooled(state: Tensor, differentiable: bool) -> tuple[Tensor, Tensor | None]
     rows = state.clone()
     torch.maximum(rows[..., 1:], state[..., :-1], out=rows[..., 1:])
     torch.maximum(rows[..., :-1], state[..., 1:], out=rows[..., :-1])
-    found = rows.clone()
-    torch.maximum(found[..., 1:, :], rows[..., :-1, :], out=found[..., 1:, :])
-    torch.maximum(found[..., :-1, :], rows[..., 1:, :], out=found[..., :-1, :])
-    return found, None
+    highest = rows.clone()
+    torch.maximum(highest[..., 1:, :], rows[..., :-1, :], out=highest[..., 1:, :])
+    torch.maximum(highest[..., :-1, :], rows[..., 1:, :], out=highest[..., :-1, :])
+    return highest, None
 
 
 def _weighted_sum(terms: Sequence[Tensor], coefficients: Sequence[float] | None) -> Tensor:
@@ -505,8 +511,8 @@ def _weighted_sum(terms: Sequence[Tensor], coefficients: Sequence[float] | None)
     return total
 
 
-def _inner(one: Tensor, other: Tensor) -> Tensor:
+def _inner(left: Tensor, right: Tensor) -> Tensor:
     """Inner product of two maps, 0-dimensional."""
-    if one.is_contiguous(memory_format=torch.channels_last) and other.is_contiguous(memory_format=torch.channels_last):
-        return torch.dot(one.permute(0, 2, 3, 1).reshape(-1), other.permute(0, 2, 3, 1).reshape(-1))
-    return (one * other).sum()
+    if left.is_contiguous(memory_format=torch.channels_last) and right.is_contiguous(memory_format=torch.channels_last):
+        return torch.dot(left.permute(0, 2, 3, 1).reshape(-1), right.permute(0, 2, 3, 1).reshape(-1))
+    return (left * right).sum()

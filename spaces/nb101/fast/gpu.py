@@ -74,10 +74,10 @@ class FusedSupernet(Supernet):
         ]
         plan = _Plan(self.space.blocks, tuple(self.space.choosing_nodes), layers.training, norms)
         tensors = [tensor for norm in norms for tensor in (norm.kernel, norm.scale, norm.shift)]
-        found: Tensor = _Cell.apply(
+        out: Tensor = _Cell.apply(
             plan, projections, mixture.operations, mixture.output, len(mixture.inputs), *mixture.inputs, *tensors
         )
-        return found
+        return out
 
 
 @dataclass
@@ -140,8 +140,8 @@ class _FusedLayers(SupernetLayers):
     def __call__(self, name: str, state: Tensor) -> Tensor:
         norm = self.norm(name)
         padding = norm.kernel.shape[-1] // 2
-        found = F.conv2d(state, norm.kernel, padding=padding)
-        out: Tensor = _NormalisedRelu.apply(found, norm.scale, norm.shift, norm)
+        convolved = F.conv2d(state, norm.kernel, padding=padding)
+        out: Tensor = _NormalisedRelu.apply(convolved, norm.scale, norm.shift, norm)
         return out
 
     def norm(self, name: str) -> _Norm:
@@ -166,32 +166,32 @@ class _NormalisedRelu(torch.autograd.Function):
     """ReLU of batch norm of a map."""
 
     @staticmethod
-    def forward(ctx: Any, found: Tensor, scale: Tensor, shift: Tensor, norm: _Norm) -> Tensor:
-        found = _channels_last(found)
-        tiling = _Tiling(found)
-        affine = _affine(tiling, [(found, norm)])[0]
-        out = torch.empty_like(found)
-        kernels.normalised_relu[tiling.grid](found, affine, out, tiling.pixels, tiling.channels, **tiling.tile)
-        ctx.save_for_backward(found, affine)
+    def forward(ctx: Any, convolved: Tensor, scale: Tensor, shift: Tensor, norm: _Norm) -> Tensor:
+        convolved = _channels_last(convolved)
+        tiling = _Tiling(convolved)
+        affine = _affine(tiling, [(convolved, norm)])[0]
+        out = torch.empty_like(convolved)
+        kernels.normalised_relu[tiling.grid](convolved, affine, out, tiling.pixels, tiling.channels, **tiling.tile)
+        ctx.save_for_backward(convolved, affine)
         ctx.training = norm.stored is None
         return out
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         refuse_second_derivative()
-        found, affine = ctx.saved_tensors
+        convolved, affine = ctx.saved_tensors
         gradient = _channels_last(gradient)
-        tiling = _Tiling(found)
+        tiling = _Tiling(convolved)
         sums = affine
         if ctx.training or ctx.needs_input_grad[1]:
             partial = tiling.partial(2)
             kernels.normalised_relu_sums[tiling.grid](
-                found, affine, gradient, partial, tiling.pixels, tiling.channels, tiling.tiles, **tiling.tile
+                convolved, affine, gradient, partial, tiling.pixels, tiling.channels, tiling.tiles, **tiling.tile
             )
             sums = tiling.totals(partial)
-        out = torch.empty_like(found)
+        out = torch.empty_like(convolved)
         kernels.normalised_relu_backward[tiling.grid](
-            found, affine, gradient, sums, out, tiling.pixels, tiling.channels, TRAINING=ctx.training, **tiling.tile
+            convolved, affine, gradient, sums, out, tiling.pixels, tiling.channels, TRAINING=ctx.training, **tiling.tile
         )
         return out, sums[1], sums[0], None
 
@@ -225,7 +225,7 @@ class _Cell(torch.autograd.Function):
         saved: list[_Block] = []
         for block in range(plan.blocks):
             own = projections.narrow(1, block * channels, channels)
-            states = [one.state for one in saved]
+            states = [below.state for below in saved]
             chosen = coefficients.get(block + 1)
             total = like if block == 0 else torch.empty_like(like)
             pointers = [own, *states, *[own] * (_TERMS - 1 - len(states))]
@@ -257,10 +257,10 @@ class _Cell(torch.autograd.Function):
             device=like.device,
             memory_format=torch.channels_last,
         )
-        for block, one in enumerate(saved):
+        for block, values in enumerate(saved):
             through = projections.narrow(1, (plan.blocks + block) * channels, channels)
             kernels.merged_output[tiling.grid](
-                one.state, through, output, out.narrow(1, block * channels, channels), tiling.pixels, channels,
+                values.state, through, output, out.narrow(1, block * channels, channels), tiling.pixels, channels,
                 projections.shape[1], out.shape[1], block, **tiling.tile,
             )  # fmt: skip
         ctx.save_for_backward(projections, operations, output, *coefficients.values(), *tensors)
@@ -281,34 +281,36 @@ class _Cell(torch.autograd.Function):
         to_projections = torch.empty_like(projections)
         to_states = [torch.empty_like(like) for _ in saved]
         merged = tiling.partial(2 * plan.blocks)
-        for block, one in enumerate(saved):
+        for block, values in enumerate(saved):
             at = (plan.blocks + block) * channels
             kernels.merged_output_backward[tiling.grid](
-                one.state, projections.narrow(1, at, channels), output, gradient.narrow(1, block * channels, channels),
-                to_states[block], to_projections.narrow(1, at, channels), merged[2 * block :], tiling.pixels, channels,
+                values.state, projections.narrow(1, at, channels), output,
+                gradient.narrow(1, block * channels, channels), to_states[block],
+                to_projections.narrow(1, at, channels), merged[2 * block :], tiling.pixels, channels,
                 projections.shape[1], gradient.shape[1], block, tiling.tiles, SUMS=moves_alphas, **tiling.tile,
             )  # fmt: skip
         to_operations: list[Tensor] = []
         to_choices: list[Tensor | None] = []
         to_tensors: list[Tensor | None] = []
         for block in reversed(range(plan.blocks)):
-            one = saved[block]
+            values = saved[block]
             partial = tiling.partial(7)
             kernels.mixed_operation_sums[tiling.grid](
-                one.total, one.wide, one.narrow, *one.affine, operations[block], one.which, to_states[block], partial,
-                tiling.pixels, channels, width, tiling.tiles, **tiling.tile,
+                values.total, values.wide, values.narrow, *values.affine, operations[block], values.which,
+                to_states[block], partial, tiling.pixels, channels, width, tiling.tiles, **tiling.tile,
             )  # fmt: skip
             sums = tiling.totals(partial)
             if moves_alphas:
                 to_operations.insert(0, sums[:3].sum(dim=1))
             to_total, to_wide, to_narrow = (torch.empty_like(like) for _ in range(3))
             kernels.mixed_operation_backward[tiling.grid](
-                one.wide, one.narrow, *one.affine, operations[block], one.which, to_states[block], sums, to_total,
-                to_wide, to_narrow, tiling.pixels, channels, height, width, TRAINING=plan.training, **tiling.tile,
+                values.wide, values.narrow, *values.affine, operations[block], values.which, to_states[block],
+                sums, to_total, to_wide, to_narrow, tiling.pixels,
+                channels, height, width, TRAINING=plan.training, **tiling.tile,
             )  # fmt: skip
             of_block: list[Tensor | None] = []
-            for kernel, found, row in ((tensors[6 * block], to_wide, 3), (tensors[6 * block + 3], to_narrow, 5)):
-                through, to_kernel = convolution_backward(found, one.total, kernel, moves_weights)
+            for kernel, to_map, row in ((tensors[6 * block], to_wide, 3), (tensors[6 * block + 3], to_narrow, 5)):
+                through, to_kernel = convolution_backward(to_map, values.total, kernel, moves_weights)
                 to_total += through
                 of_block += [to_kernel, sums[row + 1], sums[row]] if moves_weights else [None, None, None]
             to_tensors = of_block + to_tensors
@@ -316,7 +318,7 @@ class _Cell(torch.autograd.Function):
             own, to_own = (whole.narrow(1, block * channels, channels) for whole in (projections, to_projections))
             terms = tiling.partial(block + 1)
             weighted = chosen is not None
-            states = [one.state for one in saved[:block]]
+            states = [below.state for below in saved[:block]]
             kernels.weighted_sum_backward[tiling.grid](
                 own, *states, *[own] * (_TERMS - 1 - block), output if chosen is None else chosen, to_total,
                 to_own, *to_states[:block], *[to_own] * (_TERMS - 1 - block), terms, tiling.pixels, channels,
@@ -384,19 +386,19 @@ class _Tiling:
         return min(1024, int(triton.next_power_of_2(self.tiles)))
 
 
-def _affine(tiling: _Tiling, found: Sequence[tuple[Tensor, _Norm]]) -> list[Tensor]:
+def _affine(tiling: _Tiling, normalised: Sequence[tuple[Tensor, _Norm]]) -> list[Tensor]:
     """Batch norm of one or two maps of a shape, each `[4, channels]`; the running statistics move."""
-    norms = [norm for _, norm in found]
+    norms = [norm for _, norm in normalised]
     if norms[0].stored is not None:
         return [norm.stored for norm in norms if norm.stored is not None]
-    pair = len(found) == 2
+    pair = len(normalised) == 2
     partial = tiling.partial(4 if pair else 2)
-    maps = [one for one, _ in found]
+    maps = [convolved for convolved, _ in normalised]
     kernels.tile_moments[tiling.grid](
         maps[0], maps[-1], partial, tiling.pixels, tiling.channels, tiling.channels, tiling.tiles, PAIR=pair,
         **tiling.tile,
     )  # fmt: skip
-    out = [partial.new_empty((4, tiling.channels)) for _ in found]
+    out = [partial.new_empty((4, tiling.channels)) for _ in normalised]
     arguments = [
         (norm.scale, norm.shift, norm.mean, norm.variance, affine) for norm, affine in zip(norms, out, strict=True)
     ]
