@@ -1,18 +1,15 @@
-"""How figures look: one fixed colour, line and marker for each method, and a page that fits a printed column.
+"""How figures look: letters and lines in the size of print, and a page that fits a printed column.
 
-Colours are seaborn's `colorblind` palette and black. Line style and marker tell methods apart in grey print. A method's
-look depends on its name alone, so that it stays the same on every figure, whatever else is drawn.
+`plots.drawing.looks` says how each method is drawn; `look` and `drawing_order` are to be had here, too.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,107 +22,14 @@ from matplotlib.legend import Legend
 from matplotlib.text import Text
 
 from harness.records.files import write_atomically
+from plots.drawing.looks import drawing_order as drawing_order
+from plots.drawing.looks import literal
+from plots.drawing.looks import look as look
 
-Dashes = tuple[int, tuple[float, ...]]
-
-COLUMN_WIDTH = 3.3
-PAGE_WIDTH = 6.9
+COLUMN_WIDTH = 3.25
+PAGE_WIDTH = 6.75
 MARGIN = 0.04
 NEUTRAL = "0.35"
-
-_PALETTE = [str(colour) for colour in seaborn.color_palette("colorblind").as_hex()]
-_BLUE, _ORANGE, _GREEN, _VERMILION, _PURPLE, _BROWN, _PINK, _GREY, _YELLOW, _SKY = _PALETTE
-_BLACK = "#000000"
-
-_SOLID: Dashes = (0, ())
-_DASHED: Dashes = (0, (4, 1.5))
-_DASH_DOT: Dashes = (0, (5, 1.3, 1, 1.3))
-_DOTTED: Dashes = (0, (1, 1))
-_LONG: Dashes = (0, (9, 2))
-_DASH_DOT_DOT: Dashes = (0, (5, 1.3, 1, 1.3, 1, 1.3))
-_SHORT: Dashes = (0, (2.2, 1.1))
-_SPARSE: Dashes = (0, (1, 2.2))
-_LONG_SHORT: Dashes = (0, (8, 1.5, 2.5, 1.5))
-
-
-@dataclass(frozen=True)
-class Look:
-    """How one method is drawn.
-
-    Attributes:
-        label: its name as the literature writes it.
-        colour: "#rrggbb".
-        dashes: offset and on-off lengths in line widths; empty is solid.
-        marker: matplotlib's letter.
-        hollow: whether the marker is drawn as an outline.
-    """
-
-    label: str
-    colour: str
-    dashes: Dashes
-    marker: str
-    hollow: bool = False
-
-    @property
-    def line(self) -> dict[str, Any]:
-        """The mean curve's properties, for `Axes.plot`."""
-        return {
-            "color": self.colour,
-            "linestyle": self.dashes,
-            "marker": self.marker,
-            "markerfacecolor": "white" if self.hollow else self.colour,
-            "markeredgecolor": self.colour,
-        }
-
-
-_KNOWN = {
-    "darts": Look("DARTS", _VERMILION, _SOLID, "o"),
-    "darts_2nd": Look("DARTS (2nd order)", _VERMILION, _LONG, "o", hollow=True),
-    "sdarts_rs": Look("SDARTS-RS", _BLUE, _DASHED, "s"),
-    "sdarts_adv": Look("SDARTS-ADV", _GREEN, _DASH_DOT, "^"),
-    "pc_darts": Look("PC-DARTS", _ORANGE, _DOTTED, "D"),
-    "gdas": Look("GDAS", _PURPLE, _LONG, "v"),
-    "nasp": Look("NASP", _BROWN, _DASH_DOT_DOT, "<"),
-    "enas": Look("ENAS", _SKY, _SHORT, ">"),
-    "random_ws": Look("Random search (WS)", _GREY, _SPARSE, "x"),
-    "hessian_reg": Look("Hessian reg.", _BLACK, _LONG_SHORT, "P"),
-    "darts_es": Look("DARTS-ES", _GREY, _DASH_DOT, "h"),
-    "r_darts_l2": Look("R-DARTS (L2)", _PURPLE, _DOTTED, "p"),
-    "r_darts_dp": Look("R-DARTS (DP)", _SKY, _LONG, "d"),
-    "pc_darts_rs": Look("PC-DARTS-RS", _ORANGE, _DASHED, "s", hollow=True),
-    "pc_darts_adv": Look("PC-DARTS-ADV", _ORANGE, _DASH_DOT, "^", hollow=True),
-    "gdas_rs": Look("GDAS-RS", _PURPLE, _SHORT, "s", hollow=True),
-    "gdas_adv": Look("GDAS-ADV", _PURPLE, _DASH_DOT, "v", hollow=True),
-    "nasp_rs": Look("NASP-RS", _BROWN, _DASHED, "<", hollow=True),
-    "nasp_adv": Look("NASP-ADV", _BROWN, _DASH_DOT, ">", hollow=True),
-}
-_OTHER_COLOURS = (_BLUE, _ORANGE, _GREEN, _VERMILION, _PURPLE, _BROWN, _GREY, _SKY, _BLACK)
-_OTHER_DASHES = (_SOLID, _DASHED, _DASH_DOT, _DOTTED, _LONG, _DASH_DOT_DOT, _SPARSE)
-_OTHER_MARKERS = (("*", False), ("*", True), ("X", False), ("X", True), ("P", True), ("D", True))
-
-
-def look(method: str) -> Look:
-    """How a method is drawn; `X@NAME` has the colour of X and its own line, an unknown name a look from its hash."""
-    optimizer, _, name = method.partition("@")
-    plain = _KNOWN.get(optimizer) or _look_from_hash(optimizer)
-    if not name:
-        return plain
-    dashes = [dashes for dashes in _OTHER_DASHES if dashes != plain.dashes]
-    marker, hollow = _OTHER_MARKERS[_hash(name, "marker") % len(_OTHER_MARKERS)]
-    return Look(
-        label=f"{plain.label} @{_literal(name)}",
-        colour=plain.colour,
-        dashes=dashes[_hash(name, "line") % len(dashes)],
-        marker=marker,
-        hollow=hollow,
-    )
-
-
-def drawing_order(method: str) -> tuple[int, str]:
-    """Sorts methods: those of the literature in their usual order, then others by name, variants after their base."""
-    optimizer = method.partition("@")[0]
-    known = list(_KNOWN)
-    return (known.index(optimizer) if optimizer in known else len(known), method)
 
 
 @contextlib.contextmanager
@@ -265,26 +169,6 @@ def _settle(figure: Figure) -> None:
         axes.set_position((round(left, 6), round(bottom, 6), round(width, 6), round(height, 6)))
 
 
-def _look_from_hash(name: str) -> Look:
-    marker, hollow = _OTHER_MARKERS[_hash(name, "marker") % len(_OTHER_MARKERS)]
-    return Look(
-        label=_literal(name),
-        colour=_OTHER_COLOURS[_hash(name, "colour") % len(_OTHER_COLOURS)],
-        dashes=_OTHER_DASHES[_hash(name, "line") % len(_OTHER_DASHES)],
-        marker=marker,
-        hollow=hollow,
-    )
-
-
-def _hash(name: str, purpose: str) -> int:
-    return int.from_bytes(hashlib.sha256(f"{purpose}:{name}".encode()).digest()[:8], "big")
-
-
-def _literal(text: str) -> str:
-    """Keep matplotlib from reading mathematics into a name."""
-    return text.replace("$", r"\$")
-
-
 def _renderer(figure: Figure) -> Any:
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
@@ -301,7 +185,7 @@ def _paragraph(figure: Figure, text: str, size: float, weight: str) -> Text:
     paragraph = figure.text(0, 0, "", size=size, weight=weight, va="top", linespacing=1.1)
     room = float(figure.get_size_inches()[0]) - 2 * MARGIN
     lines = [""]
-    for word in _literal(text).split(" "):
+    for word in literal(text).split(" "):
         longer = f"{lines[-1]} {word}".strip()
         paragraph.set_text(longer)
         if lines[-1] and paragraph.get_window_extent(_renderer(figure)).width / figure.dpi > room:

@@ -60,7 +60,7 @@ def test_any_number_of_methods_fits_within_the_page(methods: int, tmp_path: Path
         write_landscape(tmp_path, f"darts@a-variant-of-a-long-name-{number}", cone)
     [group] = landscape.gather(tmp_path)
     figure = landscape.draw(group)
-    assert figure.get_size_inches()[0] == pytest.approx(3.3 if methods < 3 else 6.9)
+    assert figure.get_size_inches()[0] == pytest.approx(3.25 if methods < 3 else 6.75)
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     figure.draw(renderer)
     titles = [axes.title.get_window_extent(renderer) for axes in figure.axes if axes.get_title()]
@@ -79,7 +79,7 @@ def test_each_epoch_and_seed_has_a_figure_of_its_own_with_its_numbers(tmp_path: 
     names = ["seed0_epoch0", "seed0_epoch30", "seed1_epoch30"]
     expected = [f"landscape_digits_space1_{name}.{kind}" for name in names for kind in ("png", "pdf", "csv")]
     assert [path.name for path in paths] == expected
-    assert image.imread(paths[3]).shape[1] == pytest.approx(660, abs=1)
+    assert image.imread(paths[3]).shape[1] == pytest.approx(650, abs=1)
     with paths[5].open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 25
