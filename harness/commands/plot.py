@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.results is None and "list" not in options.figure:
         raise UserError("expected RESULTS, the folder given to `harness.run --results`; `--figure list` needs none")
     if given and not options.figure:
-        raise UserError("--methods, --x, --best-by, --band and --epochs are of figures by name; add --figure NAME")
+        raise UserError("--methods, --x, --y, --best-by, --band and --epochs are of figures by name; add --figure NAME")
 
     from plots.drawing.pages import Options
     from plots.figures.writing import draw_named, draw_overview, list_figures
@@ -36,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
             chosen_by=options.best_by,
             interval=options.band == "interval",
             epochs=tuple(options.epochs),
+            vertical=options.y,
         )
         draw_named(options.results, options.figure, asked, given, options.out)
     else:
@@ -48,6 +49,7 @@ def _given(options: argparse.Namespace) -> list[str]:
     given = {
         "--methods": bool(options.methods),
         "--x": options.x != "epochs",
+        "--y": options.y is not None,
         "--best-by": options.best_by is not None,
         "--band": options.band != "deviation",
         "--epochs": bool(options.epochs),
@@ -94,6 +96,12 @@ def _parser() -> OneLineParser:
     named = parser.add_argument_group("what --figure draws")
     named.add_argument("--methods", metavar="NAMES", type=_words, default=[], help="these methods alone")
     named.add_argument("--x", choices=("epochs", "seconds"), default="epochs", help="axis of figures 3 and 4")
+    named.add_argument(
+        "--y",
+        choices=("error", "regret"),
+        help="figures 3 and 4: test errors on a linear axis, or how far they are above the optimum of the space on a "
+        "logarithmic one (default: errors on 3, regret on 4)",
+    )
     named.add_argument(
         "--best-by",
         choices=("supernet", "table"),

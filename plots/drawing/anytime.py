@@ -21,6 +21,7 @@ from matplotlib.ticker import MaxNLocator
 from harness.records.catalogue import get_quantity
 from harness.records.run_folder import space_names
 from plots.drawing import style
+from plots.drawing.few_seeds import few_seeds
 from plots.drawing.multiples import MOST_TOGETHER, OTHERS, draw_multiples, grid, label_outside
 from plots.drawing.multiples import PANEL_HEIGHT as MULTIPLES_HEIGHT
 from plots.runs.records import (
@@ -70,7 +71,12 @@ def draw(comparison: Comparison) -> tuple[Figure, list[Series]]:
             f"Anytime test error, {comparison.place}",
             comparison.conditions(),
             legends,
-            [*absent_seeds(series), *unjudged(comparison, shown), *without_table_lines([comparison])],
+            [
+                *few_seeds(shown),
+                *absent_seeds(series),
+                *unjudged(comparison, shown),
+                *without_table_lines([comparison]),
+            ],
         )
     return figure, series
 
@@ -107,14 +113,14 @@ def panels(
         figure = style.new_figure(style.PAGE_WIDTH)
         used = draw_multiples(
             figure,
-            [shown],
+            shown,
             scale,
             lambda axes, one: draw_curves(axes, one, scale, join_gaps, plain=True),
             lambda one: curve_label(one, comparison.epochs_differ),
         )
-        lines = [beside(axes) for axes in used[0]].pop()
+        lines = [beside(axes) for axes in used].pop()
         label_outside(used, "epoch", labels[1])
-        legends, height = [], MULTIPLES_HEIGHT * grid([shown])[0] + 0.2
+        legends, height = [], MULTIPLES_HEIGHT * grid(len(shown))[0] + 0.2
         entries = {**band_entries(shown), **mean_entries(shown, plain=True)}
         legends.append(style.legend_below(figure, list(entries.values()), list(entries), most_columns=4))
     if lines:
@@ -162,23 +168,24 @@ def last_epoch(series: Sequence[Series]) -> int:
     return max(len(one.x) for one in series) - 1
 
 
-def table_lines(axes: Axes, comparison: Comparison, epochs: int) -> list[Line2D]:
+def table_lines(axes: Axes, comparison: Comparison, epochs: int, above: float = 0.0) -> list[Line2D]:
     """The optimum, and what random search expects with one draw an epoch, each trained fully; as the runs recorded.
 
     Args:
         axes: where to draw.
         comparison: whose runs they are.
         epochs: how far the line of random search goes; 0 for none, where the axis has no epochs.
+        above: the error that the vertical axis counts from: 0, or the optimum where it shows regret.
     """
     lines = []
     if comparison.random_search and epochs:
-        expected = 100 * np.array(comparison.random_search[:epochs])
+        expected = 100 * (np.array(comparison.random_search[:epochs]) - above)
         x = np.arange(1, len(expected) + 1)
         (line,) = axes.plot(x, expected, color=style.NEUTRAL, linewidth=0.9, dashes=(2, 1), zorder=2.5)
         line.set_label("random search, a trained cell an epoch")
         lines.append(line)
     if comparison.optimum is not None:
-        line = axes.axhline(100 * comparison.optimum, color="black", linewidth=0.9, linestyle=":")
+        line = axes.axhline(100 * (comparison.optimum - above), color="black", linewidth=0.9, linestyle=":")
         line.set_label("optimum of the space")
         lines.append(line)
     return lines

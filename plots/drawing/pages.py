@@ -24,6 +24,8 @@ class Options:
         chosen_by: `supernet` or `table` for the best cell so far by that validation figure, None for the epoch's cell.
         interval: whether bands are 95 % intervals of the mean instead of the paper's standard deviation.
         epochs: the epochs whose cells are drawn; empty for the figure's own choice.
+        vertical: `error` for a linear axis of test errors, `regret` for a logarithmic one of what they are above the
+            optimum of the space; None for the figure's own choice.
     """
 
     methods: tuple[str, ...] = ()
@@ -31,6 +33,7 @@ class Options:
     chosen_by: str | None = None
     interval: bool = False
     epochs: tuple[int, ...] = ()
+    vertical: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,8 @@
-"""All spaces of a benchmark side by side on one page, each with its methods in one panel or in a panel each."""
+"""All spaces of a benchmark side by side on one page, each with its methods in one panel or a few in each of several.
+
+Where there are too many methods for a panel, each row of panels has up to four of them in colour in front of all
+others in grey, and above it what its lines are.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +11,23 @@ from collections.abc import Callable, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 
 from plots.drawing import style
 from plots.drawing.anytime import band_entries, draw_curves, mean_entries
-from plots.drawing.multiples import MOST_TOGETHER, Draw, draw_multiples, grid, label_outside
-from plots.drawing.multiples import PANEL_HEIGHT as BLOCK_HEIGHT
+from plots.drawing.few_seeds import few_seeds
+from plots.drawing.multiples import MOST_TOGETHER, OTHERS, Draw, draw_behind, groups_of, label_outside
 from plots.drawing.pages import Options, missing_spaces
 from plots.runs.records import Comparison, Method, NothingToDrawError, Series, counted
 
 PANEL_HEIGHT = 2.1
-ROW_HEIGHT = 0.68
+ROW_HEIGHT = 1.15
+LEGEND_LINE = 0.15
+"""Inches of a line of a legend above a row, or of the names of the spaces."""
+ROWS_ABREAST = 2
+"""How many groups of methods stand side by side where there is one space only."""
 
 Drawn = list[tuple[Comparison, list[Series]]]
 
@@ -88,18 +97,19 @@ def draw_side_by_side(
     names = sorted({line.method.name for _, series in drawn for line in series}, key=style.drawing_order)
     together = len(names) <= MOST_TOGETHER
     figure = style.new_figure(style.COLUMN_WIDTH if together and len(drawn) == 1 else style.PAGE_WIDTH)
-    draw = functools.partial(draw_curves, scale=scale, join_gaps=join_gaps, singles=False, plain=not together)
+    draw = functools.partial(draw_curves, scale=scale, join_gaps=join_gaps, singles=False)
     if together:
         used = _one_panel_each(figure, drawn, draw, labels[0])
         looks = [Line2D([], [], **style.look(name).line) for name in names]
         legends = [style.legend_below(figure, looks, [_count(drawn, name) for name in names], most_columns=4)]
         height = PANEL_HEIGHT
     else:
-        used = _one_row_a_method(figure, drawn, names, draw, scale, labels[1])
+        used, height = _few_in_front(figure, drawn, groups_of(names), draw, scale, labels[1])
         legends = []
-        height = 0.2 + (ROW_HEIGHT * len(names) if len(drawn) > 1 else BLOCK_HEIGHT * grid([drawn[0][1]])[0])
     everything = [line for _, series in drawn for line in series]
-    entries = {**band_entries(everything), **mean_entries(everything, singles=False, plain=not together)}
+    entries = {**band_entries(everything), **mean_entries(everything, singles=False)}
+    if not together:
+        entries["means of the other methods"] = Line2D([], [], color=OTHERS, linewidth=0.8)
     for panels, (one, _) in zip(used, drawn, strict=True):
         for axes in panels:
             entries.update({str(line.get_label()): line for line in beside(axes, one)})
@@ -118,18 +128,67 @@ def _one_panel_each(figure: Figure, drawn: Drawn, draw: Draw, label: str) -> lis
     return [[axes] for axes in panels]
 
 
-def _one_row_a_method(
-    figure: Figure, drawn: Drawn, names: Sequence[str], draw: Draw, scale: float, label: str
-) -> list[list[Axes]]:
-    """A column of small panels for each space; a single space takes as many columns as fit."""
-    of_method = [{line.method.name: line for line in series} for _, series in drawn]
-    columns = [[by_name.get(name) for name in names] for by_name in of_method]
-    used = draw_multiples(figure, columns, scale, draw, lambda one: _count(drawn, one.method.name))
-    for panels, (one, _) in zip(used, drawn, strict=True):
-        if len(drawn) > 1:
-            panels[0].set_title(f"{one.space_name}\n{panels[0].get_title()}", pad=2)
-    label_outside(used, used[0][0].get_xlabel(), label)
-    return used
+def _few_in_front(
+    figure: Figure, drawn: Drawn, groups: Sequence[Sequence[str]], draw: Draw, scale: float, label: str
+) -> tuple[list[list[Axes]], float]:
+    """A row of panels for each group of methods, a column for each space; of one space the groups stand side by side.
+
+    Returns:
+        the panels of each space, and inches for all of them.
+    """
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine)
+    engine.set(h_pad=0.015)
+    across = len(drawn) if len(drawn) > 1 else ROWS_ABREAST
+    rows = len(groups) if len(drawn) > 1 else -(-len(groups) // across)
+    legend_lines = 1 if len(drawn) > 1 else 2
+    heights = [LEGEND_LINE] * (len(drawn) > 1) + [LEGEND_LINE * legend_lines, ROW_HEIGHT] * rows
+    places = figure.add_gridspec(len(heights), across, height_ratios=heights)
+    used: list[list[Axes]] = [[] for _ in drawn]
+    if len(drawn) > 1:
+        for column, (one, _) in enumerate(drawn):
+            _words(figure.add_subplot(places[0, column]), one.space_name)
+    for number, group in enumerate(groups):
+        row, first = (number, 0) if len(drawn) > 1 else divmod(number, across)
+        below = 2 * row + (len(drawn) > 1)
+        legend = figure.add_subplot(places[below, :] if len(drawn) > 1 else places[below, first])
+        _legend_above(legend, group, drawn, columns=-(-len(group) // legend_lines))
+        for column, (_, series) in enumerate(drawn):
+            in_front = [line for line in series if line.method.name in group]
+            if in_front:
+                beside = used[column][0] if used[column] else None
+                axes = figure.add_subplot(
+                    places[below + 1, first + column], sharex=used[0][0] if used[0] else None, sharey=beside
+                )
+                draw_behind(axes, [line for line in series if line.method.name not in group], scale)
+                draw(axes, in_front)
+                used[column].append(axes)
+    panels = [axes for column in used for axes in column]
+    label_outside(panels, panels[0].get_xlabel(), label)
+    return used, sum(heights) + 0.03 * len(heights) + 0.2
+
+
+def _words(axes: Axes, text: str) -> None:
+    """Words in the place of a panel."""
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", size=7.5)
+
+
+def _legend_above(axes: Axes, group: Sequence[str], drawn: Drawn, columns: int) -> None:
+    """In the place of a panel, what the lines of the panels below it are."""
+    axes.set_axis_off()
+    axes.legend(
+        [Line2D([], [], **style.look(name).line) for name in group],
+        [_count(drawn, name) for name in group],
+        loc="lower left",
+        ncols=columns,
+        fontsize=6.5,
+        handlelength=3.2,
+        columnspacing=1.2,
+        labelspacing=0.2,
+        borderaxespad=0,
+        borderpad=0,
+    )
 
 
 def _count(drawn: Drawn, name: str) -> str:
@@ -158,5 +217,6 @@ def finish(
     where = one.place if len(spaces) == 1 else one.bench
     conditions = " · ".join(part for part in (one.judge, one.scale, lengths) if part)
     absent = [f"Nothing to draw of {other.space_name}." for other in sheet if other.space not in spaces]
-    notes = [*missing_spaces(sheet), *absent, *dict.fromkeys(notes)]
+    few = few_seeds(*(series for _, series in drawn))
+    notes = [*few, *missing_spaces(sheet), *absent, *dict.fromkeys(notes)]
     style.lay_out(figure, height, f"{title}, {where}", conditions, legends, notes)

@@ -19,6 +19,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from harness.records.catalogue import get_quantity
 from plots.drawing import style
 from plots.drawing.anytime import TEST_ERROR, curve_label, why_no_errors
+from plots.drawing.few_seeds import few_seeds
 from plots.runs.records import Comparison, Method, NothingToDrawError, Series, series_of
 
 NAME = "supernet_vs_table"
@@ -71,7 +72,7 @@ def draw(comparison: Comparison) -> tuple[Figure, list[Series]]:
             f"Supernet against table, {comparison.place}",
             comparison.conditions(),
             [legend],
-            ["Means over seeds."],
+            ["Means over seeds.", *few_seeds([table for _, table in pairs])],
         )
     return figure, [one for pair in pairs for one in pair]
 

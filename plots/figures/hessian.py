@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from harness.records.catalogue import get_quantity
 from plots.drawing import style
 from plots.drawing.anytime import absent_seeds, panels
+from plots.drawing.few_seeds import few_seeds
 from plots.runs.records import NO_BAND, Comparison, NothingToDrawError, Series, series_of
 
 NAME = "hessian"
@@ -44,7 +45,7 @@ def draw(comparison: Comparison) -> tuple[Figure, list[Series]]:
             f"Hessian of the validation loss, {comparison.place}",
             comparison.conditions(),
             legends,
-            [*left_out(series), *absent_seeds(shown), *cut],
+            [*few_seeds(shown), *left_out(series), *absent_seeds(shown), *cut],
         )
     return figure, shown
 

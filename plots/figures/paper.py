@@ -1,12 +1,14 @@
 """The paper's figures 3, 4 and 5: all spaces of a benchmark side by side.
 
 Bands are as in the paper, the standard deviation over seeds, or else as asked for; colours are the same on every
-figure. Random search and optimum are those that the runs recorded of their table.
+figure. Random search and optimum are those that the runs recorded of their table. Figure 4, of all methods, shows
+regret on a logarithmic axis, since most of them end within a point or two of each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from plots.drawing import style
 from plots.drawing.anytime import (
@@ -20,6 +22,7 @@ from plots.drawing.anytime import (
 )
 from plots.drawing.curves import CHOICES, error_series
 from plots.drawing.pages import Options, Page
+from plots.drawing.regret import REGRET, above_optimum, log_error_axis, regret_note
 from plots.drawing.side_by_side import Drawn, draw_side_by_side, finish, methods_to_draw, missing_methods
 from plots.figures.hessian import LABELS, SPECTRAL_NORM, left_out, log_axis
 from plots.runs.records import DEVIATION, INTERVAL, Comparison, NothingToDrawError, csv_text, series_of
@@ -33,7 +36,7 @@ def figure_3(name: str, sheet: Sequence[Comparison], options: Options) -> list[P
 
 
 def figure_4(name: str, sheet: Sequence[Comparison], options: Options) -> list[Page]:
-    """Anytime test error of all methods."""
+    """Anytime test error of all methods, as regret to the optimum of the space where the runs recorded it."""
     return [_anytime(f"figure4_{name}", "Figure 4: anytime test error of all methods", sheet, options, ())]
 
 
@@ -73,17 +76,68 @@ def _anytime(name: str, title: str, sheet: Sequence[Comparison], options: Option
     notes += without_table_lines([one for one, _ in drawn])
     if options.seconds and any(one.random_search for one in sheet):
         notes.append("Random search, which counts draws, has no place on an axis of seconds.")
-    label = CHOICES[options.chosen_by]
+    axis = _vertical([one for one, _ in drawn], options.vertical, logarithmic=not chosen)
+    shown = [(one, above_optimum(series, axis.zero(one))) for one, series in drawn] if axis.regret else drawn
     with style.applied():
-        figure, _, legends, height = draw_side_by_side(
-            drawn,
+        figure, columns, legends, height = draw_side_by_side(
+            shown,
             100,
             any(at_some_epochs(one) for one, _ in drawn),
-            (label, "test error (%)"),
-            lambda axes, one: table_lines(axes, one, 0 if options.seconds else _reach(drawn)),
+            axis.labels(options.chosen_by),
+            lambda axes, one: table_lines(axes, one, 0 if options.seconds else _reach(drawn), axis.zero(one)),
         )
-        finish(figure, title, drawn, sheet, legends, height, notes)
+        if axis.logarithmic:
+            for panels, (one, series) in zip(columns, shown, strict=True):
+                notes += log_error_axis(panels[0], series, axis.regret, one.space_name if len(shown) > 1 else "")
+        title = title.replace("test error", "regret") if axis.regret else title
+        finish(figure, title, drawn, sheet, legends, height, [*axis.notes([one for one, _ in drawn]), *notes])
     return Page(name, figure, csv_text(*drawn))
+
+
+@dataclass(frozen=True)
+class _Vertical:
+    """What the vertical axis shows.
+
+    Attributes:
+        regret: whether it counts from the optimum of the space.
+        logarithmic: whether it is logarithmic.
+    """
+
+    regret: bool
+    logarithmic: bool
+
+    def zero(self, comparison: Comparison) -> float:
+        """The error that it counts from."""
+        return comparison.optimum if self.regret and comparison.optimum is not None else 0.0
+
+    def labels(self, chosen_by: str | None) -> tuple[str, str]:
+        """In full and for a small panel."""
+        label = CHOICES[chosen_by]
+        return (
+            (label.replace("test error", "regret").replace("%", "points"), "regret (points)")
+            if self.regret
+            else (label, "test error (%)")
+        )
+
+    def notes(self, comparisons: Sequence[Comparison]) -> list[str]:
+        """How it is to be read."""
+        if self.regret:
+            return [regret_note(comparisons)]
+        return ["The axis is logarithmic."] if self.logarithmic else []
+
+
+def _vertical(comparisons: Sequence[Comparison], asked: str | None, logarithmic: bool) -> _Vertical:
+    """The axis asked for; else regret on a logarithmic axis, or errors where an optimum is not known.
+
+    Raises:
+        NothingToDrawError: regret is asked for, and a space has no optimum on record.
+    """
+    unknown = [one.space_name for one in comparisons if one.optimum is None]
+    if asked == REGRET and unknown:
+        raise NothingToDrawError(f"no regret, since the runs of {', '.join(unknown)} record no optimum; take --y error")
+    if asked is not None:
+        return _Vertical(asked == REGRET, asked == REGRET)
+    return _Vertical(logarithmic and not unknown, logarithmic)
 
 
 def _reach(drawn: Drawn) -> int:

@@ -32,7 +32,7 @@ class Named:
     takes: tuple[str, ...] = ()
 
 
-CURVES = ("--x", "--best-by", "--band")
+CURVES = ("--x", "--y", "--best-by", "--band")
 
 LANDSCAPES = {"1": "validation accuracy over the alphas, from what `harness.landscape` measured"}
 """The one that is drawn from other files than runs' lines (`plots.landscape`)."""
@@ -41,7 +41,7 @@ FIGURES = {
     "3": Named(
         paper.figure_3, "anytime test error of DARTS, Hessian penalty, SDARTS-RS and -ADV, spaces side by side", CURVES
     ),
-    "4": Named(paper.figure_4, "anytime test error of all methods, spaces side by side", CURVES),
+    "4": Named(paper.figure_4, "anytime regret or test error of all methods, spaces side by side", CURVES),
     "5": Named(paper.figure_5, "spectral norm of the Hessian over the search, spaces side by side", ("--band",)),
     "table5": Named(
         parameter_free.draw, "share of parameter-free operations in the derived cell, spaces side by side", ("--band",)

@@ -22,6 +22,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 from harness.records.catalogue import THEORY, Quantity
 from plots.drawing import style
 from plots.drawing.anytime import TEST_ERROR, curve_label
+from plots.drawing.few_seeds import few_seeds
 from plots.drawing.pages import Options, Page
 from plots.drawing.side_by_side import methods_to_draw
 from plots.figures.decay import error_axis, error_pair
@@ -89,6 +90,7 @@ def _page(name: str, comparison: Comparison, methods: Sequence[Method]) -> Page:
             [
                 "Projection gap: the supernet's validation loss at the derived cell less that at the mixture, at the "
                 "same weights. C: spectral norm of the Hessian by the mixture times the squared distance between both.",
+                *few_seeds([table if table.seeds else supernet for supernet, table in errors]),
             ],
         )
     everything = [one for pair in errors for one in pair] + [one for series in rows for one in series]

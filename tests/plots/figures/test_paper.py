@@ -11,6 +11,7 @@ import pytest
 from matplotlib.axes import Axes
 
 from plots.drawing import style
+from plots.drawing.multiples import OTHERS
 from plots.drawing.pages import Options, sheets
 from plots.figures.paper import FIGURE_3, figure_3, figure_4, figure_5
 from plots.runs.records import NothingToDrawError
@@ -86,22 +87,91 @@ def test_what_is_missing_is_said(write_run: WriteRun, tmp_path: Path) -> None:
     assert "band: range of 2 seeds" in legend_texts(page.figure)
 
 
-def test_many_methods_have_a_panel_each_with_the_others_behind(write_run: WriteRun, tmp_path: Path) -> None:
+def test_many_methods_stand_in_front_of_the_others_a_few_at_a_time(write_run: WriteRun, tmp_path: Path) -> None:
     names = [*FIGURE_3, "gdas", "nasp", "pc_darts", "enas"]
     for space in (1, 3):
         for method in names[: None if space == 1 else -1]:
             write_three_seeds(write_run, method, space)
     (page,) = figure_4("digits", sheet(tmp_path), Options())
     panels = drawn(page)
-    assert len(panels) == 8 + 7
-    assert [axes.get_title() for axes in panels[:2]] == ["space 1\nDARTS, n=3", "space 3\nDARTS, n=3"]
-    for axes in panels:
-        (named,) = [line for line in axes.lines if line.get_label() in names]
-        grey = [line for line in axes.lines if line.get_color() == "0.82"]
-        assert len(grey) == (7 if axes.get_subplotspec().colspan.start == 0 else 6)  # type: ignore[union-attr]
-        assert named.get_color() == style.look(str(named.get_label())).colour
+    in_front = [[str(line.get_label()) for line in axes.lines if line.get_label() in names] for axes in panels]
+    assert in_front == [
+        ["darts", "sdarts_rs", "sdarts_adv"],
+        ["darts", "sdarts_rs", "sdarts_adv"],
+        ["pc_darts", "gdas", "nasp", "enas"],
+        ["pc_darts", "gdas", "nasp"],
+        ["hessian_reg"],
+        ["hessian_reg"],
+    ]
+    for axes, front in zip(panels, in_front, strict=True):
+        colours = {line.get_label(): line.get_color() for line in axes.lines}
+        assert all(colours[name] == style.look(name).colour for name in front)
+        grey = [line for line in axes.lines if line.get_color() == OTHERS]
+        in_space = 8 if axes.get_subplotspec().colspan.start == 0 else 7  # type: ignore[union-attr]
+        assert len(grey) == in_space - len(front)
         assert any(line.get_label() == "optimum of the space" for line in axes.lines)
+    rows = [axes.get_legend() for axes in page.figure.axes if axes.get_legend()]
+    named = [[text.get_text() for text in legend.get_texts()] for legend in rows if legend]
+    assert named[1] == ["PC-DARTS, n=3", "GDAS, n=3", "NASP, n=3", "ENAS, n=3"]
     assert "means of the other methods" in legend_texts(page.figure)
+
+
+def test_figure_4_shows_regret_to_the_optimum_of_each_space(write_run: WriteRun, tmp_path: Path) -> None:
+    for space in (1, 2):
+        write_three_seeds(write_run, "darts", space)
+    write_run("gdas", 0, [0.9, 0.5, 0.02], table=TABLE)
+    (page,) = figure_4("digits", sheet(tmp_path), Options())
+    first, _ = drawn(page)
+    assert first.get_yscale() == "symlog"
+    np.testing.assert_allclose(line_of(first, "darts")[1], [48, 28])
+    np.testing.assert_allclose(line_of(first, "gdas")[1], [48, 0], atol=1e-9)
+    assert first.get_ylim()[0] < 0 < first.get_ylim()[1]
+    assert line_of(first, "optimum of the space")[1] == [0, 0]
+    np.testing.assert_allclose(line_of(first, "random search, a trained cell an epoch")[1], [28, 23])
+    text = page_texts(page.figure)
+    assert "anytime regret" in text
+    assert "(space 1 2.00 %, space 2 2.00 %)" in text
+    rows = [row for row in csv.DictReader(io.StringIO(page.numbers)) if row["method"] == "gdas"]
+    assert [float(row["mean"]) for row in rows] == [0.9, 0.5, 0.02]
+
+
+def test_without_an_optimum_figure_4_shows_errors_on_a_logarithmic_axis(write_run: WriteRun, tmp_path: Path) -> None:
+    write_run("darts", 0, [0.9, 0.5, 0.1])
+    (page,) = figure_4("digits", sheet(tmp_path), Options())
+    (axes,) = drawn(page)
+    assert axes.get_ylabel() == "test error of the derived cell (%)"
+    low, middle, high = axes.transData.transform([(0, 10), (0, 20), (0, 40)])[:, 1]
+    assert high - middle == pytest.approx(middle - low, rel=0.01)
+    with pytest.raises(NothingToDrawError, match="the runs of space 1 record no optimum"):
+        figure_4("digits", sheet(tmp_path), Options(vertical="regret"))
+
+
+def test_the_vertical_axis_is_the_one_asked_for(write_run: WriteRun, tmp_path: Path) -> None:
+    write_three_seeds(write_run, "darts", 1)
+    (page,) = figure_4("digits", sheet(tmp_path), Options(vertical="error"))
+    assert drawn(page)[0].get_yscale() == "linear"
+    np.testing.assert_allclose(line_of(drawn(page)[0], "darts")[1], [50, 30])
+    (page,) = figure_3("digits", sheet(tmp_path), Options(vertical="regret"))
+    np.testing.assert_allclose(line_of(drawn(page)[0], "darts")[1], [48, 28])
+
+
+def test_a_peak_of_the_first_epochs_leaves_the_panel_and_is_named(write_run: WriteRun, tmp_path: Path) -> None:
+    for method, early in (("darts", 0.9), ("gdas", 0.05)):
+        write_run(method, 0, [0.9, early, *[0.05] * 18, 0.04], table=TABLE)
+    (page,) = figure_4("digits", sheet(tmp_path), Options())
+    assert drawn(page)[0].get_ylim()[1] < 5
+    assert "Above 3.45, and so beyond the panels, until epoch 1 at the latest: DARTS (mean up to 88)." in page_texts(
+        page.figure
+    )
+
+
+def test_seeds_too_few_to_rank_are_said_on_the_figure(write_run: WriteRun, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        for method in ("darts", "sdarts_rs"):
+            write_run(method, seed, [0.9, 0.5, 0.1], norms=[0.1, 0.2, 0.3], table=TABLE)
+    for draw in (figure_3, figure_4, figure_5):
+        (page,) = draw("digits", sheet(tmp_path), Options())
+        assert "n = 2 ranks nothing" in page_texts(page.figure)
 
 
 def test_over_seconds_a_curve_ends_with_its_fastest_seed_and_random_search_has_no_line(
