@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from plots.drawing.pages import Options, Page
-from plots.figures import cells, paper, parameter_free, theory
+from plots.figures import cells, paper, parameter_free, standalone, theory
 from plots.runs.records import Comparison
 
 Draw = Callable[[str, Sequence[Comparison], Options], list[Page]]
@@ -48,6 +48,11 @@ FIGURES = {
     ),
     "cells": Named(
         cells.draw, "the derived cell of each method's first seed at some epochs, and its changes", ("--epochs",)
+    ),
+    "standalone": Named(
+        standalone.draw,
+        "the supernet's accuracy against the stand-alone accuracy of what it returns, and the curvature; of DARTS, "
+        "SDARTS-RS and -ADV where --methods names no others",
     ),
     "theory": Named(theory.draw, "why a search decays: errors, Hessian, projection gap, bound C and entropy"),
 }

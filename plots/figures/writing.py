@@ -23,7 +23,7 @@ def list_figures() -> list[str]:
     """Every figure that has a name, with what it shows, in lines."""
     summaries = {**LANDSCAPES, **{name: figure.summary for name, figure in FIGURES.items()}}
     summaries[f"{quantity.PREFIX}NAME"] = quantity.SUMMARY
-    return [f"{name:8} {summary}" for name, summary in summaries.items()]
+    return [f"{name:10} {summary}" for name, summary in summaries.items()]
 
 
 def draw_overview(results: Path, out: Path | None) -> None:
