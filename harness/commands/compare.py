@@ -18,6 +18,17 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
 
+    if options.claims:
+        if options.results is None:
+            raise UserError("expected RESULTS, the folder given to `harness.run --results` (see --help)")
+        asked = {name: getattr(options, name) for name in ("metric", "family", "baseline", "epochs")}
+        if given := [name for name, value in asked.items() if value != _parser().get_default(name)]:
+            raise UserError(f"--claims has tests of its own; leave --{given[0]} away")
+        from plots.judgement.claims_text import report_claims
+
+        report_claims(options.results, options.out)
+        return 0
+
     from plots.judgement.comparing import asked_question, compare
     from plots.judgement.text import measures_text
 
@@ -42,6 +53,12 @@ def _parser() -> OneLineParser:
         "results", metavar="RESULTS", type=Path, nargs="?", help="the folder given to `harness.run --results`"
     )
     add_question(parser)
+    parser.add_argument(
+        "--claims",
+        action="store_true",
+        help="instead, what the runs say about the six claims of the SmoothDARTS paper on its figures 3, 4, 5 and "
+        "table 5: supported, not supported, or cannot tell at this n",
+    )
     parser.add_argument("--out", metavar="DIR", type=Path, help="where to write (default: RESULTS/statistics)")
     return parser
 

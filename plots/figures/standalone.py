@@ -101,8 +101,7 @@ def _page(name: str, comparison: Comparison, methods: Sequence[Method], missing:
                 style.legend_below(figure, list(entries.values()), list(entries), most_columns=4),
             ],
             [
-                "Stand-alone: the table's test accuracy of the architecture that the search would return, on an axis that "
-                "widens towards 100 %.",
+                "Stand-alone: the table's test accuracy of the derived cell, on an axis that widens towards 100 %.",
                 *notes,
                 *missing,
                 *absent_seeds(errors),

@@ -31,7 +31,7 @@ def as_text(judgement: Judgement) -> str:
 
 def measures_text() -> str:
     """What each measure is, a paragraph each."""
-    lines = [line for name, one in MEASURES.items() for line in _wrapped(f"{name:26}{one.meaning}", others=" " * 26)]
+    lines = [line for name, one in MEASURES.items() for line in wrapped(f"{name:26}{one.meaning}", others=" " * 26)]
     return "\n".join(lines) + "\n"
 
 
@@ -112,7 +112,7 @@ def _tests(family: Family, metric: Measure, spread: float) -> Iterator[str]:
         rows[-1] += ["significant" if test.significant else "not significant"]
     yield from in_columns(rows)
     yield "Below 0: the first is lower, which is better."
-    yield from _wrapped(power_text(family, metric, spread))
+    yield from wrapped(power_text(family, metric, spread))
 
 
 def tests_heading(family: Family, metric: Measure) -> str:
@@ -162,7 +162,7 @@ def _overall(overall: Overall, metric: Measure) -> Iterator[str]:
             rows[-1] += [("~" if overall.approximate else "") + metric.shown(means[name].value)]
             rows[-1] += [_interval(means[name], metric.shown)]
     yield from in_columns(rows)
-    yield from _wrapped(ranks_text(overall))
+    yield from wrapped(ranks_text(overall))
     yield ""
     yield from _bullets(overall.caveats)
 
@@ -193,10 +193,11 @@ def in_columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 def _bullets(texts: Sequence[str]) -> Iterator[str]:
     for text in texts:
-        yield from _wrapped(text, "- ", "  ")
+        yield from wrapped(text, "- ", "  ")
 
 
-def _wrapped(text: str, first: str = "", others: str = "") -> Iterator[str]:
+def wrapped(text: str, first: str = "", others: str = "") -> Iterator[str]:
+    """A text in lines of `WIDTH`, the first behind one indent and the others behind another."""
     yield from textwrap.wrap(
         text, WIDTH, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False
     )

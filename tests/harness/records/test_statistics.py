@@ -24,6 +24,7 @@ from harness.records.statistics import (
     mann_whitney,
     mean_interval,
     miss_rate,
+    sign_flip,
     smallest_p,
 )
 
@@ -298,3 +299,26 @@ def test_statistics_load_nothing_else_of_ours() -> None:
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "['harness.records', 'harness.records.statistics']"
+
+
+@pytest.mark.parametrize(
+    "differences", [(1.0, 2.0, 3.0, 4.0, 5.0, 6.0), (-1.0, 2.0, 2.0, 0.0), (0.5,), (-3.0, 1.0, 1.0, 1.0, 1.0)]
+)
+def test_sign_flips_are_counted_over_all_of_them_ties_and_zeros_included(differences: tuple[float, ...]) -> None:
+    values = array(*differences)
+    sums = [float((values * signs).sum()) for signs in itertools.product((-1, 1), repeat=len(values))]
+    upper, lower = (np.mean([sign * one >= sign * values.sum() - 1e-12 for one in sums]) for sign in (1, -1))
+    assert sign_flip(values) == pytest.approx(min(1.0, 2 * min(upper, lower)))
+
+
+def test_six_differences_give_no_smaller_p_than_their_number_allows() -> None:
+    assert sign_flip(array(1, 2, 3, 4, 5, 6)) == pytest.approx(2 / 64)
+    assert sign_flip(array(0, 0, 0)) == 1
+    with pytest.raises(ValueError, match="at least one"):
+        sign_flip(array())
+
+
+def test_many_differences_are_flipped_at_random_the_same_every_time() -> None:
+    values = np.random.default_rng(0).normal(0.3, 1, 40)
+    assert sign_flip(values) == sign_flip(values)
+    assert sign_flip(values) == pytest.approx(stats.ttest_1samp(values, 0).pvalue, abs=0.02)
