@@ -21,27 +21,27 @@ def few_seeds(*panels: Sequence[Series]) -> list[str]:
         panels: the methods that are drawn together, of each space.
     """
     unranked: dict[str, int] = {}
-    possible = []
-    ranked = 0
+    smallest: list[tuple[float, tuple[int, int]]] = []
+    anyone_ranked = False
     for series in panels:
-        for position, one in enumerate(series):
+        for position, curve in enumerate(series):
             others = [other.seeds for at, other in enumerate(series) if at != position]
             if not others:
                 continue
-            pair = (one.seeds, max(others))
-            if smallest_p(*pair) > ALPHA:
-                unranked[one.method.name] = one.seeds
-                possible.append((smallest_p(*pair), pair))
-            else:
-                ranked += 1
+            pair = (curve.seeds, max(others))
+            if smallest_p(*pair) <= ALPHA:
+                anyone_ranked = True
+                continue
+            unranked[curve.method.name] = curve.seeds
+            smallest.append((smallest_p(*pair), pair))
     if not unranked:
         return []
-    if ranked:
+    if anyone_ranked:
         names = ", ".join(f"{look(name).label} (n={seeds})" for name, seeds in unranked.items())
         return [f"Too few seeds to be ranked among the others: {names}."]
-    least, (first, second) = min(possible)
-    counts = sorted({*unranked.values()})
+    least, (first, second) = min(smallest)
+    counts = " or ".join(map(str, sorted({*unranked.values()})))
     return [
-        f"n = {' or '.join(map(str, counts))} ranks nothing: the smallest p that {first} against {second} seeds can "
-        f"give is {least:.2g} (Mann-Whitney, exact), so no curve here is shown to be better than another."
+        f"n = {counts} ranks nothing: {first} against {second} seeds give no p below {least:.2g} (Mann-Whitney, "
+        "exact), so no two methods here are shown to differ."
     ]

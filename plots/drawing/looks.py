@@ -173,7 +173,7 @@ def _colour_from_hash(name: str, near: str | None = None) -> str:
         name: of the method.
         near: the colour that it is akin to, as a variant's is to its method's; None for none.
     """
-    known = [oklab(one.colour) for one in _KNOWN.values() if one.colour != near]
+    known = [oklab(known_look.colour) for known_look in _KNOWN.values() if known_look.colour != near]
     kin = None if near is None else oklab(near)
     best, farthest = "", -1.0
     for colour in itertools.islice(_candidates(name), _TRIES):

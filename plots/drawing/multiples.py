@@ -72,10 +72,10 @@ def draw_multiples(
     panels = list(figure.subplots(rows, across, sharex=True, sharey=True, squeeze=False).flat)
     for axes in panels[len(series) :]:
         axes.set_axis_off()
-    for axes, one in zip(panels, series, strict=False):
-        draw_behind(axes, [other for other in series if other is not one], scale)
-        draw(axes, [one])
-        axes.set_title(label(one), pad=2)
+    for axes, curve in zip(panels, series, strict=False):
+        draw_behind(axes, [other for other in series if other is not curve], scale)
+        draw(axes, [curve])
+        axes.set_title(label(curve), pad=2)
     return panels[: len(series)]
 
 

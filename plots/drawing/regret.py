@@ -33,13 +33,13 @@ def above_optimum(series: Sequence[Series], optimum: float) -> list[Series]:
     """The same curves as regret: test error less the lowest of the space."""
     return [
         dataclasses.replace(
-            one,
-            values=one.values - optimum,
-            mean=one.mean - optimum,
-            low=np.maximum(one.low - optimum, 0),
-            high=one.high - optimum,
+            curve,
+            values=curve.values - optimum,
+            mean=curve.mean - optimum,
+            low=np.maximum(curve.low - optimum, 0),
+            high=curve.high - optimum,
         )
-        for one in series
+        for curve in series
     ]
 
 
@@ -55,8 +55,8 @@ def log_error_axis(axes: Axes, series: Sequence[Series], from_zero: bool, place:
     Returns:
         notes on what lies beyond it.
     """
-    means = [100 * one.mean[one.first :] for one in series]
-    early = [one.x[one.first :] <= EARLY * np.nanmax(one.x) for one in series]
+    means = [100 * curve.mean[curve.first :] for curve in series]
+    early = [curve.x[curve.first :] <= EARLY * np.nanmax(curve.x) for curve in series]
     values = np.concatenate(means)
     late = np.concatenate([mean[~first] for mean, first in zip(means, early, strict=True)])
     late = late if np.isfinite(late).any() else values
@@ -65,7 +65,7 @@ def log_error_axis(axes: Axes, series: Sequence[Series], from_zero: bool, place:
     lower, upper = _limits(late, linear_below)
     if not from_zero and values.min() > 0:
         lower = linear_below = float(values.min()) / 1.15
-    axes.set_yscale("symlog", linthresh=linear_below, linscale=0.4)
+    axes.set_yscale("symlog", linthresh=linear_below, linscale=0.25)
     axes.set_ylim(lower, upper)
     axes.yaxis.set_major_locator(FixedLocator(_numbers(axes, lower, upper, linear_below)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -75,7 +75,7 @@ def log_error_axis(axes: Axes, series: Sequence[Series], from_zero: bool, place:
 
 def regret_note(comparisons: Sequence[Comparison]) -> str:
     """What regret is counted from, by space."""
-    optima = [f"{one.space_name} {100 * one.optimum:.2f} %" for one in comparisons if one.optimum is not None]
+    optima = [f"{space.space_name} {100 * space.optimum:.2f} %" for space in comparisons if space.optimum is not None]
     return (
         f"Regret: test error less that of the best architecture in the table ({', '.join(optima)}), on a logarithmic "
         "axis that is linear near 0, where the optimum is; bands end at 0."
@@ -117,11 +117,11 @@ def _beyond(series: Sequence[Series], means: Sequence[Array], upper: float, plac
     leaving = []
     last = 0.0
     highest = 0.0
-    for one, mean in zip(series, means, strict=True):
+    for curve, mean in zip(series, means, strict=True):
         out = np.isfinite(mean) & (mean > upper)
         if out.any():
-            leaving.append(look(one.method.name).label)
-            last = max(last, float(one.x[one.first :][out][-1]))
+            leaving.append(look(curve.method.name).label)
+            last = max(last, float(curve.x[curve.first :][out][-1]))
             highest = max(highest, float(mean[out].max()))
     if not leaving:
         return []

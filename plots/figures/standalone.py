@@ -52,18 +52,18 @@ def draw(name: str, sheet: Sequence[Comparison], options: Options) -> list[Page]
         NothingToDrawError: no run has a test error after epoch 1 or later, or more methods are asked for than one can
             tell apart.
     """
-    found = methods_to_draw(sheet, options, METHODS)
-    if (most := max(len(methods) for _, methods in found)) > MOST_TOGETHER:
+    wanted = methods_to_draw(sheet, options, METHODS)
+    if (most := max(len(methods) for _, methods in wanted)) > MOST_TOGETHER:
         raise NothingToDrawError(f"expected at most {MOST_TOGETHER} methods, got {most}; --methods says which")
     pages = [
         _page(
             f"{NAME}_{name}_{comparison.folder}", comparison, methods, missing_methods([comparison], options, METHODS)
         )
-        for comparison, methods in found
+        for comparison, methods in wanted
         if any(series_of(method, TEST_ERROR).seeds for method in methods)
     ]
     if not pages:
-        raise NothingToDrawError(why_no_errors([comparison for comparison, _ in found]))
+        raise NothingToDrawError(why_no_errors([comparison for comparison, _ in wanted]))
     return pages
 
 
@@ -71,24 +71,24 @@ def _page(name: str, comparison: Comparison, methods: Sequence[Method], missing:
     errors = [series_of(method, TEST_ERROR) for method in methods]
     supernets = [dataclasses.replace(series_of(method, SUPERNET), first=1) for method in methods]
     norms = [series_of(method, SPECTRAL_NORM) for method in methods]
-    curved = [one for one in norms if (one.values > 0).any()]
-    shown = [one for one in errors if one.seeds]
+    curved = [curve for curve in norms if (curve.values > 0).any()]
+    shown = [curve for curve in errors if curve.seeds]
     notes = [decay_note(supernets, errors), *few_seeds(shown)]
     with style.applied():
         figure = style.new_figure(style.PAGE_WIDTH)
         panels = figure.subplots(1, 3 if curved else 2)
         _draw(panels[0], supernets, "supernet: validation accuracy (%)", 100)
-        accuracies = [_accuracy(one) for one in shown]
+        accuracies = [_accuracy(curve) for curve in shown]
         _draw(panels[1], accuracies, "stand-alone: test accuracy (%)", 100, joined=at_some_epochs(comparison))
         _widen_towards_all(panels[1], accuracies, comparison.optimum)
-        lines = _table_lines(panels[1], comparison, max(one.values.shape[1] for one in shown) - 1)
+        lines = _table_lines(panels[1], comparison, max(curve.values.shape[1] for curve in shown) - 1)
         if curved:
             _draw(panels[2], curved, "Hessian: spectral norm", 1, joined=True)
             notes += log_axis(panels[2], curved)
-        methods_drawn = [Line2D([], [], **style.look(one.method.name).line) for one in errors]
-        labels = [curve_label(one, comparison.epochs_differ) for one in errors]
+        methods_drawn = [Line2D([], [], **style.look(curve.method.name).line) for curve in errors]
+        labels = [curve_label(curve, comparison.epochs_differ) for curve in errors]
         entries: dict[str, Artist] = {"mean over seeds": Line2D([], [], color=style.NEUTRAL)}
-        if any(one.seeds > 1 for one in errors):
+        if any(curve.seeds > 1 for curve in errors):
             entries["single seeds"] = Line2D([], [], color=style.NEUTRAL, linewidth=0.5, alpha=0.7)
         entries |= {str(line.get_label()): line for line in lines}
         style.lay_out(
@@ -143,13 +143,13 @@ def _accuracy(errors: Series) -> Series:
 
 def _draw(axes: Axes, series: Sequence[Series], label: str, scale: float, joined: bool = False) -> None:
     """Single seeds as thin lines, and their mean where all of them have a value."""
-    faint = 0.45 if sum(one.seeds for one in series) <= 20 else 0.25
-    for position, one in enumerate(series):
-        look = style.look(one.method.name)
-        for row in one.values[one.drawn] if one.seeds > 1 else ():
-            x, values = _points(one, scale * row, joined)
+    faint = 0.45 if sum(curve.seeds for curve in series) <= 20 else 0.25
+    for position, curve in enumerate(series):
+        look = style.look(curve.method.name)
+        for row in curve.values[curve.drawn] if curve.seeds > 1 else ():
+            x, values = _points(curve, scale * row, joined)
             axes.plot(x, values, color=look.colour, linewidth=0.45, alpha=faint, zorder=2)
-        x, mean = _points(one, scale * np.where(one.n == one.seeds, one.mean, np.nan), joined)
+        x, mean = _points(curve, scale * np.where(curve.n == curve.seeds, curve.mean, np.nan), joined)
         every = max(1, len(x) // 6)
         axes.plot(
             x,
@@ -157,7 +157,7 @@ def _draw(axes: Axes, series: Sequence[Series], label: str, scale: float, joined
             **{**look.line, "linewidth": 1.5},
             markevery=(position * every // len(series), every),
             zorder=3,
-            label=one.method.name,
+            label=curve.method.name,
         )
     axes.set_xlabel("epoch")
     axes.set_title(label, size=7.5, pad=4)
@@ -168,7 +168,7 @@ def _draw(axes: Axes, series: Sequence[Series], label: str, scale: float, joined
 def _widen_towards_all(axes: Axes, accuracies: Sequence[Series], optimum: float | None) -> None:
     """Give the vertical axis, of percent, more room near 100 %, where most searches end: logarithmic in the error."""
     axes.set_yscale("function", functions=(lambda y: -np.log10(np.maximum(ALL - y, 1e-9)), lambda z: ALL - 10.0**-z))
-    values = 100 * np.concatenate([one.values[:, 1:].ravel() for one in accuracies])
+    values = 100 * np.concatenate([curve.values[:, 1:].ravel() for curve in accuracies])
     highest = max(float(np.nanmax(values)), 0.0 if optimum is None else 100 * (1 - optimum))
     axes.set_ylim(max(0.0, float(np.nanmin(values)) - 2), min(100.0, highest + 1))
     kept: list[float] = []
@@ -183,8 +183,8 @@ def _widen_towards_all(axes: Axes, accuracies: Sequence[Series], optimum: float 
     axes.yaxis.set_minor_locator(NullLocator())
 
 
-def _points(one: Series, values: Array, joined: bool) -> tuple[Array, Array]:
-    x, values = one.x[one.first :], values[one.first :]
+def _points(curve: Series, values: Array, joined: bool) -> tuple[Array, Array]:
+    x, values = curve.x[curve.first :], values[curve.first :]
     there = np.isfinite(values) | (not joined)
     return x[there], values[there]
 

@@ -76,7 +76,7 @@ class Verdict:
     @property
     def seeds(self) -> tuple[int, ...]:
         """The distinct numbers of seeds that were tested, ascending."""
-        return tuple(sorted({n for one in self.statements if one.outcome != MISSING for n in one.n}))
+        return tuple(sorted({n for statement in self.statements if statement.outcome != MISSING for n in statement.n}))
 
     @property
     def told(self) -> str:
@@ -91,16 +91,21 @@ class Verdict:
     @property
     def shows(self) -> str:
         """What the runs show: each of a few statements with its numbers, of many how many hold and what is against."""
-        tested = [one for one in self.statements if one.outcome != MISSING]
+        tested = [statement for statement in self.statements if statement.outcome != MISSING]
         if len(self.statements) <= FEW:
             told = tested
             parts = []
         else:
-            told = [one for one in tested if one.outcome == CONTRADICTED]
-            counts = [(sum(one.outcome == outcome for one in self.statements), outcome) for outcome in OUTCOMES]
+            told = [statement for statement in tested if statement.outcome == CONTRADICTED]
+            counts = [
+                (sum(statement.outcome == outcome for statement in self.statements), outcome) for outcome in OUTCOMES
+            ]
             counted = ", ".join(f"{count} {outcome}" for count, outcome in counts if count)
             parts = [f"{len(self.statements)} statements: {counted}."]
-        parts += [f"{one.outcome.capitalize()}: {one.text}, {space_name(one.space)}, {one.numbers}." for one in told]
+        parts += [
+            f"{statement.outcome.capitalize()}: {statement.text}, {space_name(statement.space)}, {statement.numbers}."
+            for statement in told
+        ]
         return " ".join(parts) or "Not recorded."
 
 
@@ -110,21 +115,21 @@ def decide(statements: Sequence[Statement]) -> tuple[str, tuple[Statement, ...]]
     Args:
         statements: with effect and p; one without a p is missing.
     """
-    tested = [one for one in statements if math.isfinite(one.p)]
-    adjusted = dict(zip(map(id, tested), holm([one.p for one in tested]).tolist(), strict=True))
+    tested = [statement for statement in statements if math.isfinite(statement.p)]
+    adjusted = dict(zip(map(id, tested), holm([statement.p for statement in tested]).tolist(), strict=True))
     judged = []
-    for one in statements:
-        holm_p = adjusted.get(id(one), math.nan)
-        if id(one) not in adjusted:
+    for statement in statements:
+        holm_p = adjusted.get(id(statement), math.nan)
+        if id(statement) not in adjusted:
             outcome = MISSING
-        elif one.effect < 0 and one.p <= ALPHA:
+        elif statement.effect < 0 and statement.p <= ALPHA:
             outcome = HOLDS
-        elif one.effect > 0 and holm_p <= ALPHA:
+        elif statement.effect > 0 and holm_p <= ALPHA:
             outcome = CONTRADICTED
         else:
             outcome = OPEN
-        judged.append(replace(one, holm_p=holm_p, outcome=outcome))
-    outcomes = {one.outcome for one in judged}
+        judged.append(replace(statement, holm_p=holm_p, outcome=outcome))
+    outcomes = {statement.outcome for statement in judged}
     if CONTRADICTED in outcomes:
         return NOT_SUPPORTED, tuple(judged)
     return (SUPPORTED if outcomes == {HOLDS} else CANNOT_TELL), tuple(judged)

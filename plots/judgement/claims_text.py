@@ -30,23 +30,23 @@ def report_claims(results: Path, out: Path | None) -> None:
         UserError: no run is finished.
         RunFolderError: there is no such folder.
     """
-    found = judge_claims(survey(results))
-    if not found:
+    claims = judge_claims(survey(results))
+    if not claims:
         raise UserError(f"{results}: no finished run here; `python -m harness.run` makes one")
-    print(printable(claims_text(found)), end="")
+    print(printable(claims_text(claims)), end="")
     folder = out or results / "statistics"
     folder.mkdir(parents=True, exist_ok=True)
-    for suffix, text in ((".csv", claims_csv(found)), (".md", claims_markdown(found))):
+    for suffix, text in ((".csv", claims_csv(claims)), (".md", claims_markdown(claims))):
         write_atomically(folder / f"{NAME}{suffix}", text.encode())
         print(folder / f"{NAME}{suffix}")
 
 
-def claims_text(found: Sequence[ClaimsOf]) -> str:
+def claims_text(claims: Sequence[ClaimsOf]) -> str:
     """Every claim with its verdict, and below it each statement with its numbers."""
     lines = []
-    for one in found:
-        lines += [f"== {one.place}: the paper's claims", one.conditions, ""]
-        for number, verdict in enumerate(one.verdicts, start=1):
+    for benchmark in claims:
+        lines += [f"== {benchmark.place}: the paper's claims", benchmark.conditions, ""]
+        for number, verdict in enumerate(benchmark.verdicts, start=1):
             lines += wrapped(f"{verdict.figure}: {verdict.claim}", f"{number}. ", "   ")
             lines.append(f"   {verdict.told.upper()}")
             lines += [f"   {line}" for line in _statements(verdict.statements)]
@@ -54,39 +54,43 @@ def claims_text(found: Sequence[ClaimsOf]) -> str:
     return "\n".join([*lines, *wrapped(RULE)]) + "\n"
 
 
-def claims_markdown(found: Sequence[ClaimsOf]) -> str:
+def claims_markdown(claims: Sequence[ClaimsOf]) -> str:
     """A table for each benchmark, a row for each claim, and the rule."""
     lines = []
-    for one in found:
-        lines += [f"{one.place} ({one.conditions}):", "", "| | the paper's claim | this study shows | verdict |"]
+    for benchmark in claims:
+        lines += [
+            f"{benchmark.place} ({benchmark.conditions}):",
+            "",
+            "| | the paper's claim | this study shows | verdict |",
+        ]
         lines.append("|---|---|---|---|")
-        for verdict in one.verdicts:
+        for verdict in benchmark.verdicts:
             cells = (verdict.figure, verdict.claim, verdict.shows, f"**{verdict.told}**")
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         lines.append("")
     return "\n".join([*lines, RULE]) + "\n"
 
 
-def claims_csv(found: Sequence[ClaimsOf]) -> str:
+def claims_csv(claims: Sequence[ClaimsOf]) -> str:
     """A row for each statement; a cell without a number is empty."""
     text = io.StringIO()
     writer = Rows(text)
     columns = ["bench", "table", "scale", "figure", "claim", "verdict", "space", "statement", "outcome", "n", "shown"]
     writer.writerow([*columns, "effect", "p", "holm_p"])
-    for one in found:
-        for verdict in one.verdicts:
-            where = [one.bench, one.table, one.scale, verdict.figure, verdict.claim, verdict.told]
+    for benchmark in claims:
+        for verdict in benchmark.verdicts:
+            where = [benchmark.bench, benchmark.table, benchmark.scale, verdict.figure, verdict.claim, verdict.told]
             for statement in verdict.statements:
-                found_here = [statement.text, statement.outcome, "/".join(map(str, statement.n)), statement.shown]
+                measured = [statement.text, statement.outcome, "/".join(map(str, statement.n)), statement.shown]
                 numbers = (statement.effect, statement.p, statement.holm_p)
                 cells = [number if math.isfinite(number) else "" for number in numbers]
-                writer.writerow([*where, statement.space, *found_here, *cells])
+                writer.writerow([*where, statement.space, *measured, *cells])
     return text.getvalue()
 
 
 def _statements(statements: Sequence[Statement]) -> Iterator[str]:
     """A line or two for each statement."""
-    for one in statements:
-        numbers = "" if one.outcome == MISSING else f": {one.numbers}"
-        text = f"{one.outcome}, {space_name(one.space)}: {one.text}{numbers}"
+    for statement in statements:
+        numbers = "" if statement.outcome == MISSING else f": {statement.numbers}"
+        text = f"{statement.outcome}, {space_name(statement.space)}: {statement.text}{numbers}"
         yield from wrapped(text, "- ", "  ")

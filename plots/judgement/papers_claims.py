@@ -58,16 +58,33 @@ class ClaimsOf:
         return " · ".join(part for part in (f"table: {self.table}", self.scale) if part)
 
 
-def judge_claims(found: Survey) -> list[ClaimsOf]:
-    """The verdicts for each benchmark, table and scale, from the runs that are finished."""
-    grouped: dict[tuple[str, str, str], list[Comparison]] = {}
-    for comparison in found.keep(lambda run: reason_against(run, None)).comparisons:
-        grouped.setdefault((comparison.bench, comparison.table, comparison.scale), []).append(comparison)
+def judge_claims(runs: Survey) -> list[ClaimsOf]:
+    """The verdicts for each benchmark, table and scale, from the runs that are finished.
+
+    Two tables of one name for one space, which nothing may pool, are judged apart.
+    """
+    benchmarks: list[list[Comparison]] = []
+    for comparison in runs.keep(lambda run: reason_against(run, None)).comparisons:
+        for spaces in benchmarks:
+            same = (spaces[0].bench, spaces[0].table, spaces[0].scale) == (
+                comparison.bench,
+                comparison.table,
+                comparison.scale,
+            )
+            if same and comparison.space not in {other.space for other in spaces}:
+                spaces.append(comparison)
+                break
+        else:
+            benchmarks.append([comparison])
     return [
         ClaimsOf(
-            bench, table, scale, tuple(one.space for one in spaces), tuple(_verdict(*claim, spaces) for claim in CLAIMS)
+            spaces[0].bench,
+            spaces[0].table,
+            spaces[0].scale,
+            tuple(comparison.space for comparison in spaces),
+            tuple(_verdict(*claim, spaces) for claim in CLAIMS),
         )
-        for (bench, table, scale), spaces in grouped.items()
+        for spaces in benchmarks
     ]
 
 
@@ -107,13 +124,13 @@ def _lower(text: str, first: tuple[str, Value], second: tuple[str, Value], show:
     """That the first method's seeds have a lower value than the second's; both may be one method at two times."""
 
     def of(comparison: Comparison) -> Iterator[Statement]:
-        one, other = (_values(comparison, name, value) for name, value in (first, second))
-        n = (len(one), len(other))
+        lower, higher = (_values(comparison, name, value) for name, value in (first, second))
+        n = (len(lower), len(higher))
         if not all(n):
             yield Statement(text, comparison.space, n, math.nan, "", math.nan)
             return
-        result = mann_whitney(one, other)
-        shown = f"{show(float(one.mean()))} against {show(float(other.mean()))}"
+        result = mann_whitney(lower, higher)
+        shown = f"{show(float(lower.mean()))} against {show(float(higher.mean()))}"
         yield Statement(text, comparison.space, n, 2 * result.u / (n[0] * n[1]) - 1, shown, result.p)
 
     return of
@@ -177,7 +194,7 @@ CLAIMS: tuple[tuple[str, str, tuple[Statements, ...]], ...] = (
     (
         "figure 3",
         "An explicit penalty on the Hessian helps DARTS, but less than either perturbation does.",
-        (_error("hessian_reg", "darts"), *(_error(one, "hessian_reg") for one in PERTURBED)),
+        (_error("hessian_reg", "darts"), *(_error(method, "hessian_reg") for method in PERTURBED)),
     ),
     (
         "figure 4",
@@ -196,7 +213,7 @@ CLAIMS: tuple[tuple[str, str, tuple[Statements, ...]], ...] = (
         "figure 5",
         "Both perturbations bring the Hessian's norm to a low level, while in the baselines it grows beyond tenfold.",
         (
-            *(_norm(one, baseline) for one in PERTURBED for baseline in WITH_HESSIAN),
+            *(_norm(method, baseline) for method in PERTURBED for baseline in WITH_HESSIAN),
             *(_grows_tenfold(baseline) for baseline in WITH_HESSIAN),
         ),
     ),
@@ -205,7 +222,7 @@ CLAIMS: tuple[tuple[str, str, tuple[Statements, ...]], ...] = (
         "Parameter-free operations take over the cells of DARTS, and not those of either perturbation.",
         (
             _above("cells of darts more than half parameter-free", "darts", final_share, HALF),
-            *(_share(one, "darts") for one in PERTURBED),
+            *(_share(method, "darts") for method in PERTURBED),
         ),
     ),
 )
@@ -215,7 +232,7 @@ asked."""
 
 
 def _verdict(figure: str, claim: str, statements: Sequence[Statements], spaces: Sequence[Comparison]) -> Verdict:
-    verdict, judged = decide([one for space in spaces for of in statements for one in of(space)])
+    verdict, judged = decide([statement for space in spaces for of in statements for statement in of(space)])
     return Verdict(figure, claim, verdict, judged)
 
 

@@ -25,7 +25,7 @@ def notes_for(write_run: WriteRun, tmp_path: Path, seeds: dict[str, int]) -> lis
 def test_up_to_three_seeds_rank_nothing(write_run: WriteRun, tmp_path: Path, seeds: int, p: str) -> None:
     (note,) = notes_for(write_run, tmp_path, {"darts": seeds, "gdas": seeds})
     assert note.startswith(f"n = {seeds} ranks nothing: ")
-    assert f"can give is {p} (" in note
+    assert f"seeds give no p below {p} (" in note
 
 
 def test_from_four_seeds_on_nothing_is_said(write_run: WriteRun, tmp_path: Path) -> None:

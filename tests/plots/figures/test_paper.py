@@ -160,7 +160,7 @@ def test_a_peak_of_the_first_epochs_leaves_the_panel_and_is_named(write_run: Wri
         write_run(method, 0, [0.9, early, *[0.05] * 18, 0.04], table=TABLE)
     (page,) = figure_4("digits", sheet(tmp_path), Options())
     assert drawn(page)[0].get_ylim()[1] < 5
-    assert "Above 3.45, and so beyond the panels, until epoch 1 at the latest: DARTS (mean up to 88)." in page_texts(
+    assert "Above 4, and so beyond the panels, until epoch 1 at the latest: DARTS (mean up to 88)." in page_texts(
         page.figure
     )
 

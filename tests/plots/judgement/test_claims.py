@@ -129,6 +129,13 @@ def test_a_missing_baseline_keeps_a_claim_open(write_run: WriteRun, tmp_path: Pa
     assert verdicts(tmp_path)[PENALTY].told == "cannot tell: not recorded"
 
 
+def test_two_tables_of_one_space_are_judged_apart(write_run: WriteRun, tmp_path: Path) -> None:
+    for digest in ("aa", "bb"):
+        table = {"label": "digits", "kind": "measured", "sha256": digest * 32}
+        write_run("darts", 0, [0.9, 0.5], root=tmp_path / digest, table=table)
+    assert [benchmark.spaces for benchmark in judge_claims(survey(tmp_path))] == [(1,), (1,)]
+
+
 def test_unfinished_runs_do_not_count(write_run: WriteRun, tmp_path: Path) -> None:
     write_run("darts", 0, [0.9, 0.5], epochs=4)
     assert judge_claims(survey(tmp_path)) == []
