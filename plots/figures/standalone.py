@@ -33,7 +33,8 @@ from plots.drawing.multiples import MOST_TOGETHER
 from plots.drawing.pages import Options, Page
 from plots.drawing.side_by_side import methods_to_draw, missing_methods
 from plots.figures.hessian import SPECTRAL_NORM, log_axis
-from plots.runs.records import Array, Comparison, Method, NothingToDrawError, Series, csv_text, series_of
+from plots.judgement.measures import mean_in_fifth
+from plots.runs.records import Array, Comparison, Method, NothingToDrawError, Series, counted, csv_text, series_of
 
 NAME = "standalone"
 SUPERNET = get_quantity("supernet_valid_accuracy")
@@ -73,7 +74,7 @@ def _page(name: str, comparison: Comparison, methods: Sequence[Method], missing:
     norms = [series_of(method, SPECTRAL_NORM) for method in methods]
     curved = [curve for curve in norms if (curve.values > 0).any()]
     shown = [curve for curve in errors if curve.seeds]
-    notes = [decay_note(supernets, errors), *few_seeds(shown)]
+    notes = [decay_note(methods), *few_seeds(shown)]
     with style.applied():
         figure = style.new_figure(style.PAGE_WIDTH)
         panels = figure.subplots(1, 3 if curved else 2)
@@ -112,26 +113,24 @@ def _page(name: str, comparison: Comparison, methods: Sequence[Method], missing:
     return Page(name, figure, csv_text((comparison, [*supernets, *errors, *norms])))
 
 
-def decay_note(supernets: Sequence[Series], errors: Sequence[Series]) -> str:
-    """In how many seeds the supernet's accuracy rose and the stand-alone accuracy fell, from the middle to the end."""
+def decay_note(methods: Sequence[Method]) -> str:
+    """In how many finished seeds the supernet's accuracy rose and the stand-alone accuracy fell, late in the search."""
     parts = []
-    spans = set()
-    for supernet, error in zip(supernets, errors, strict=True):
-        last = error.method.epochs
-        middle = last // 2
-        if not middle or error.values.shape[1] <= last:
-            continue
-        spans.add((middle, last))
-        rise = supernet.values[:, last] - supernet.values[:, middle]
-        loss = error.values[:, last] - error.values[:, middle]
-        there = np.isfinite(rise) & np.isfinite(loss)
-        decayed = int(((rise > 0) & (loss > 0))[there].sum())
-        parts.append(f"{style.look(error.method.name).label} {decayed} of {int(there.sum())} seeds")
+    for method in methods:
+        finished = [run for run in method.runs if run.is_finished]
+        rises = [mean_in_fifth(run, SUPERNET, 5) - mean_in_fifth(run, SUPERNET, 2) for run in finished]
+        losses = [mean_in_fifth(run, TEST_ERROR, 5) - mean_in_fifth(run, TEST_ERROR, 2) for run in finished]
+        known = np.isfinite(rises) & np.isfinite(losses)
+        decayed = (np.array(rises) > 0) & (np.array(losses) > 0)
+        if known.any():
+            seeds = counted(int(known.sum()), "seed")
+            parts.append(f"{style.look(method.name).label} {int(decayed[known].sum())} of {seeds}")
     if not parts:
         return "No search has ended yet."
-    middle, last = spans.pop() if len(spans) == 1 else (0, 0)
-    span = f"From epoch {middle} to epoch {last}" if last else "From the middle of each search to its end"
-    return f"{span} the supernet's accuracy rose and the stand-alone accuracy fell in: {', '.join(parts)}."
+    return (
+        "From the second fifth of the search to the last, in the mean, the supernet's accuracy rose and the "
+        f"stand-alone accuracy fell in: {', '.join(parts)}."
+    )
 
 
 def _accuracy(errors: Series) -> Series:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.records.catalogue import get_quantity
+from harness.records.catalogue import Quantity, get_quantity
 from harness.records.line import EpochLine
 from plots.runs.records import Array, Run
 
@@ -110,6 +110,18 @@ def best_so_far(scores: Array, errors: Array) -> Array:
             lowest, error = score, its_error
         chosen[epoch] = error
     return chosen
+
+
+def mean_in_fifth(run: Run, quantity: Quantity, number: int) -> float:
+    """A quantity's mean over one fifth of the epochs asked for, numbered from 1; NaN without a value there.
+
+    Epoch 0, before any training, is in none of them.
+    """
+    epochs = np.arange(1, len(run.lines))
+    within = (5 * epochs > (number - 1) * run.epochs) & (5 * epochs <= number * run.epochs)
+    values = run.values(quantity)[1:][within]
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else math.nan
 
 
 def error_after(one: Curve, seconds: float) -> float:

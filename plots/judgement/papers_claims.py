@@ -19,6 +19,7 @@ from harness.records.run_folder import SpaceLabel, space_names
 from harness.records.statistics import Array, mann_whitney, sign_flip
 from plots.judgement.claims import Statement, Verdict, decide
 from plots.judgement.judging import reason_against
+from plots.judgement.measures import mean_in_fifth
 from plots.runs.records import Comparison, Method, Run
 from plots.runs.survey import Survey
 
@@ -108,14 +109,6 @@ def last_norm(run: Run) -> float:
     return float(norms[-1]) if len(norms := _norms(run)) > 1 else math.nan
 
 
-def error_in_fifth(run: Run, number: int) -> float:
-    """Mean test error over one fifth of the epochs, numbered from 1; epoch 0 is in none."""
-    epochs = np.arange(1, len(run.lines))
-    errors = run.values(TEST_ERROR)[1:][(5 * epochs > (number - 1) * run.epochs) & (5 * epochs <= number * run.epochs)]
-    errors = errors[np.isfinite(errors)]
-    return float(errors.mean()) if len(errors) else math.nan
-
-
 Value = Callable[[Run], float]
 Statements = Callable[[Comparison], Iterator[Statement]]
 
@@ -176,7 +169,7 @@ def _share(first: str, second: str) -> Statements:
 
 def _lower_in_fifth(text: str, method: str, lower: int, higher: int) -> Statements:
     """That a method's mean error over one fifth of the search is below that over another; they count from 1."""
-    low, high = (functools.partial(error_in_fifth, number=number) for number in (lower, higher))
+    low, high = (functools.partial(mean_in_fifth, quantity=TEST_ERROR, number=number) for number in (lower, higher))
     return _lower(text, (method, low), (method, high), _percent)
 
 

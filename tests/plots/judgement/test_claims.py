@@ -23,7 +23,7 @@ from plots.judgement.claims import (
     decide,
 )
 from plots.judgement.claims_text import claims_csv, claims_markdown
-from plots.judgement.papers_claims import CLAIMS, ClaimsOf, error_in_fifth, judge_claims
+from plots.judgement.papers_claims import CLAIMS, ClaimsOf, judge_claims
 from plots.runs.survey import survey
 from tests.plots.conftest import WriteRun
 
@@ -152,12 +152,6 @@ def test_cells_of_parameter_free_operations_are_counted(write_run: WriteRun, tmp
     assert claim.verdict == SUPPORTED
     assert claim.statements[0].shown == "100.00 % against 50.00 %"
     assert claim.statements[0].p == pytest.approx(2 / 64)
-
-
-def test_a_fifth_of_the_epochs_leaves_out_the_untrained_state(write_run: WriteRun, tmp_path: Path) -> None:
-    write_run("darts", 0, [0.9, *(number / 100 for number in range(1, 11))])
-    run = survey(tmp_path).comparisons[0].methods[0].runs[0]
-    assert [error_in_fifth(run, number) for number in (1, 2, 5)] == pytest.approx([0.015, 0.035, 0.095])
 
 
 def written(tmp_path: Path) -> list[ClaimsOf]:

@@ -9,7 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plots.judgement.measures import MEASURES, Conditions, Curve, best_so_far, curve, error_after
+from plots.judgement.measures import (
+    MEASURES,
+    TEST_ERROR,
+    Conditions,
+    Curve,
+    best_so_far,
+    curve,
+    error_after,
+    mean_in_fifth,
+)
 from plots.runs.records import Run
 
 NAN = math.nan
@@ -115,3 +124,12 @@ def test_values_are_shown_in_percent_or_seconds() -> None:
     assert (MEASURES["final_error"].shown(0.04551), MEASURES["final_error"].unit) == ("4.55", "%")
     assert (MEASURES["training_seconds"].shown(30.04), MEASURES["training_seconds"].unit) == ("30.0", "s")
     assert MEASURES["regret"].shown(NAN) == "n/a"
+
+
+def test_a_fifth_of_the_epochs_leaves_out_the_untrained_state_and_what_is_missing() -> None:
+    lines = [
+        {"epoch": epoch, "test_error": error} for epoch, error in enumerate([0.9, 1, 2, 3, None, 5, 6, 7, 8, 9, 10])
+    ]
+    run = Run(Path("seed0"), 0, 10, lines)
+    assert [mean_in_fifth(run, TEST_ERROR, number) for number in (1, 2, 5)] == [1.5, 3, 9.5]
+    assert math.isnan(mean_in_fifth(Run(Path("seed0"), 0, 10, lines[:5]), TEST_ERROR, 5))
