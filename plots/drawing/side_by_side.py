@@ -7,6 +7,7 @@ others in grey, and above it what its lines are.
 from __future__ import annotations
 
 import functools
+import textwrap
 from collections.abc import Callable, Sequence
 
 from matplotlib.axes import Axes
@@ -26,6 +27,8 @@ PANEL_HEIGHT = 2.1
 ROW_HEIGHT = 1.15
 LEGEND_LINE = 0.15
 """Inches of a line of a legend above a row, or of the names of the spaces."""
+LETTERS = 40
+"""Of a label that stands alone in its line."""
 ROWS_ABREAST = 2
 """How many groups of methods stand side by side where there is one space only."""
 
@@ -141,8 +144,13 @@ def _few_in_front(
     engine.set(h_pad=0.015)
     across = len(drawn) if len(drawn) > 1 else ROWS_ABREAST
     rows = len(groups) if len(drawn) > 1 else -(-len(groups) // across)
-    legend_lines = 1 if len(drawn) > 1 else 2
-    heights = [LEGEND_LINE] * (len(drawn) > 1) + [LEGEND_LINE * legend_lines, ROW_HEIGHT] * rows
+    room = style.PAGE_WIDTH - 0.6 if len(drawn) > 1 else style.PAGE_WIDTH / ROWS_ABREAST - 0.5
+    columns = [_legend_columns(figure, group, drawn, room) for group in groups]
+    lines = [_legend_lines(group, drawn, count) for group, count in zip(groups, columns, strict=True)]
+    abreast = 1 if len(drawn) > 1 else across
+    heights = [LEGEND_LINE] * (len(drawn) > 1)
+    for row in range(rows):
+        heights += [LEGEND_LINE * max(lines[row * abreast : (row + 1) * abreast]), ROW_HEIGHT]
     places = figure.add_gridspec(len(heights), across, height_ratios=heights)
     used: list[list[Axes]] = [[] for _ in drawn]
     if len(drawn) > 1:
@@ -152,7 +160,8 @@ def _few_in_front(
         row, first = (number, 0) if len(drawn) > 1 else divmod(number, across)
         below = 2 * row + (len(drawn) > 1)
         legend = figure.add_subplot(places[below, :] if len(drawn) > 1 else places[below, first])
-        _legend_above(legend, group, drawn, columns=-(-len(group) // legend_lines))
+        legend.set_axis_off()
+        _legend_above(legend, group, drawn, columns[number])
         for column, (_, series) in enumerate(drawn):
             in_front = [line for line in series if line.method.name in group]
             if in_front:
@@ -174,12 +183,35 @@ def _words(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", size=7.5)
 
 
-def _legend_above(axes: Axes, group: Sequence[str], drawn: Drawn, columns: int) -> None:
-    """In the place of a panel, what the lines of the panels below it are."""
-    axes.set_axis_off()
-    axes.legend(
+def _legend_columns(figure: Figure, group: Sequence[str], drawn: Drawn, room: float) -> int:
+    """How many of a group's methods fit beside each other in a legend, in inches of room; at least one."""
+    for columns in range(len(group), 1, -1):
+        legend = _legend_above(figure, group, drawn, columns)
+        width = style.width_of(figure, legend)
+        legend.remove()
+        if width <= room:
+            return columns
+    return 1
+
+
+def _legend_lines(group: Sequence[str], drawn: Drawn, columns: int) -> int:
+    """How many lines such a legend has."""
+    if columns == 1:
+        return sum(label.count("\n") + 1 for label in _legend_labels(group, drawn, columns))
+    return -(-len(group) // columns)
+
+
+def _legend_labels(group: Sequence[str], drawn: Drawn, columns: int) -> list[str]:
+    """The methods with n; where only one stands in a line, too long a name is broken."""
+    labels = [_count(drawn, name) for name in group]
+    return labels if columns > 1 else [textwrap.fill(label, LETTERS) for label in labels]
+
+
+def _legend_above(place: Axes | Figure, group: Sequence[str], drawn: Drawn, columns: int) -> Legend:
+    """What the lines of the panels below are."""
+    return place.legend(
         [Line2D([], [], **style.look(name).line) for name in group],
-        [_count(drawn, name) for name in group],
+        _legend_labels(group, drawn, columns),
         loc="lower left",
         ncols=columns,
         fontsize=6.5,

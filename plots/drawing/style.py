@@ -134,10 +134,15 @@ def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str], 
             borderaxespad=0,
             borderpad=0.2,
         )
-        if columns == 1 or legend.get_window_extent(_renderer(figure)).width / figure.dpi <= room:
+        if columns == 1 or width_of(figure, legend) <= room:
             return legend
         legend.remove()
     raise ValueError("a legend needs at least one entry")
+
+
+def width_of(figure: Figure, legend: Legend) -> float:
+    """Inches that a legend takes."""
+    return float(legend.get_window_extent(_renderer(figure)).width / figure.dpi)
 
 
 def save(figure: Figure, stem: Path, numbers: str) -> list[Path]:

@@ -116,6 +116,20 @@ def test_many_methods_stand_in_front_of_the_others_a_few_at_a_time(write_run: Wr
     assert "means of the other methods" in legend_texts(page.figure)
 
 
+@pytest.mark.parametrize("spaces", [1, 2])
+def test_long_names_above_a_row_stay_on_the_page(write_run: WriteRun, tmp_path: Path, spaces: int) -> None:
+    for space in range(1, spaces + 1):
+        for number in range(8):
+            write_run(f"sdarts_adv@without_weight_decay_{number}", 0, [0.9, 0.5], space=space, epochs=3)
+    (page,) = figure_4("digits", sheet(tmp_path), Options())
+    with style.applied():
+        page.figure.draw_without_rendering()
+    legends = [legend.get_window_extent() for axes in page.figure.axes if (legend := axes.get_legend())]
+    assert len(legends) == 2
+    assert all(0 <= box.x0 < box.x1 <= page.figure.bbox.x1 for box in legends)
+    assert_apart(page.figure)
+
+
 def test_figure_4_shows_regret_to_the_optimum_of_each_space(write_run: WriteRun, tmp_path: Path) -> None:
     for space in (1, 2):
         write_three_seeds(write_run, "darts", space)
