@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
+
+#: nothing of a test is kept in the cache of who runs it
+os.environ["HARNESS_CACHE"] = ""
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -292,7 +292,7 @@ def unjudged(comparison: Comparison, series: Sequence[Series]) -> list[str]:
 def not_in_table(series: Sequence[Series]) -> list[str]:
     """Notes on cells that a partial table does not hold, and on damaged lines: both are missing from the means."""
     runs = [run for one in series for run in one.method.runs]
-    recorded = sum(max(0, len(run.lines) - 1) for run in runs)
+    recorded = sum(max(0, run.recorded - 1) for run in runs)
     damaged = sum(sum(epoch > 0 for epoch in run.damaged(TEST_ERROR.entry)) for run in runs)
     missing = recorded - sum(int(np.isfinite(one.values[:, 1:]).sum()) for one in series) - damaged
     notes = [f"{missing} of {recorded} cells are not in the table and are left out."] if missing else []

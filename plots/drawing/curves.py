@@ -32,7 +32,7 @@ def error_series(comparison: Comparison, methods: Sequence[Method], options: Opt
     """
     quantity = "test_error" if options.chosen_by is None else f"test_error_best_by_{options.chosen_by}"
     wanted = INTERVAL if options.interval else DEVIATION
-    curves = {method.name: [_chosen(curve(run, len(run.lines)), options) for run in method.runs] for method in methods}
+    curves = {method.name: [_chosen(curve(run, run.recorded), options) for run in method.runs] for method in methods}
     if not options.seconds:
         return [
             summarise(method, quantity, _stacked([one.test_error for one in curves[method.name]]), 1, wanted)

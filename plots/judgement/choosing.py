@@ -72,7 +72,7 @@ def _report(comparison: Comparison, optimizer: str, variants: Sequence[Method]) 
         cells = [f"seed {run.seed}: {_accuracy(run):.4f}{mark}" for run, mark in zip(runs, marks, strict=True)]
         print(f"  {variant.name:{width}}  {'  '.join(cells)}")
     for seed, (variant, run) in chosen.items():
-        cell, error = run.lines[-1].get("cell"), _percent(comparison, run)
+        cell, error = run.columns.last.get("cell"), _percent(comparison, run)
         print(f"seed {seed}: {variant.name}, cell {cell}, test error {error}, {run.path}")
     return True
 
@@ -82,14 +82,14 @@ def _optimizer(method: Method) -> str:
 
 
 def _accuracy(run: Run) -> float:
-    value = run.lines[-1].get("supernet_valid_accuracy")
+    value = run.columns.last.get("supernet_valid_accuracy")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise RunFolderError(f"{run.path}: expected a number as supernet_valid_accuracy, got {value!r}")
     return value
 
 
 def _percent(comparison: Comparison, run: Run) -> str:
-    error = run.lines[-1].get("test_error")
+    error = run.columns.last.get("test_error")
     if error is None:
         return "not in the table" if comparison.is_judged else "not judged"
     return f"{100 * error:.2f} %"

@@ -121,10 +121,10 @@ def detection(n: tuple[int, int], alpha: float) -> Detection:
 
 def reason_against(run: Run, epochs: int | None) -> str | None:
     """Why a run does not count, None if it does."""
-    last = int(run.lines[-1]["epoch"]) if run.lines else 0
+    last = run.last_epoch or 0
     if epochs is None:
         return None if run.is_finished else f"unfinished: {last} of {counted(run.epochs, 'epoch')}"
-    return None if run.lines and last >= epochs else f"has {counted(last, 'epoch')}, not {epochs}"
+    return None if run.recorded and last >= epochs else f"has {counted(last, 'epoch')}, not {epochs}"
 
 
 def _block(comparison: Comparison, question: Question) -> Block:

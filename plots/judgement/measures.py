@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.records.catalogue import Quantity, get_quantity
-from harness.records.line import EpochLine
 from plots.runs.records import Array, Run
 
 TEST_ERROR, VALID_ERROR = get_quantity("test_error"), get_quantity("valid_error")
@@ -84,7 +83,7 @@ class Measure:
 
 def curve(run: Run, epochs: int) -> Curve:
     """A run's curve up to an epoch, which must be recorded."""
-    seconds = [EpochLine(line).training_seconds for line in run.lines[1 : epochs + 1]]
+    seconds = run.columns.training_seconds[1 : epochs + 1]
     return Curve(
         test_error=run.values(TEST_ERROR)[: epochs + 1],
         valid_error=run.values(VALID_ERROR)[: epochs + 1],
@@ -117,7 +116,7 @@ def mean_in_fifth(run: Run, quantity: Quantity, number: int) -> float:
 
     Epoch 0, before any training, is in none of them.
     """
-    epochs = np.arange(1, len(run.lines))
+    epochs = np.arange(1, run.recorded)
     within = (5 * epochs > (number - 1) * run.epochs) & (5 * epochs <= number * run.epochs)
     values = run.values(quantity)[1:][within]
     values = values[np.isfinite(values)]

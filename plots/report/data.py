@@ -212,7 +212,7 @@ def _mean_seconds(method: Method) -> Array:
 
 
 def _seconds(run: Run) -> Array:
-    return curve(run, len(run.lines) - 1).seconds if run.lines else np.empty(0)
+    return curve(run, run.recorded - 1).seconds if run.recorded else np.empty(0)
 
 
 def _run(run: Run, quantities: Sequence[Quantity], cells: _Cells, base: Path) -> Data:
@@ -222,7 +222,7 @@ def _run(run: Run, quantities: Sequence[Quantity], cells: _Cells, base: Path) ->
         "seed": run.seed,
         "path": str(run.path),
         "lines": quote(os.fsencode(os.path.relpath(log.resolve(), base.resolve()))),
-        "epochs": run.lines[-1]["epoch"] if run.lines else None,
+        "epochs": run.last_epoch,
         "asked": run.epochs,
         "finished": run.is_finished,
         "machine": machine(run.path),

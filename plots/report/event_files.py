@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,7 +82,9 @@ def _writer() -> type[SummaryWriter]:
 def _write(writer_class: type[SummaryWriter], folder: Path, run: Run) -> None:
     earlier = sorted(folder.glob(f"events.out.tfevents.*{SUFFIX}"))
     writer = writer_class(str(folder), filename_suffix=SUFFIX)
-    for line, when in zip(run.lines, _times(run), strict=True):
+    # Whole lines, one run at a time: event files hold entries that are in no column.
+    lines = RunFolder(run.path).epochs()
+    for line, when in zip(lines, _times(run, lines), strict=True):
         for name, value in scalars(line).items():
             writer.add_scalar(name, value, line["epoch"], walltime=when)
     writer.close()
@@ -90,11 +92,11 @@ def _write(writer_class: type[SummaryWriter], folder: Path, run: Run) -> None:
         path.unlink()
 
 
-def _times(run: Run) -> list[float]:
+def _times(run: Run, lines: Sequence[Line]) -> list[float]:
     """When each line was recorded, in seconds since 1970 as far as the lines tell."""
     spent = (
         sum(value for name, value in scalars(line).items() if name.startswith("seconds/") and value > 0)
-        for line in run.lines
+        for line in lines
     )
     return list(itertools.accumulate(spent, initial=_start(run)))[1:]
 

@@ -17,14 +17,17 @@ from plots.judgement.findings import Judgement, Question
 from plots.judgement.judging import judge, reason_against
 from plots.report.data import Data, report_data
 from plots.report.page import page
-from plots.runs.survey import Entry, Survey, read_entry, survey
+from plots.runs.cache import Cache, Stamp, default_folder, stamp_of
+from plots.runs.picking import EVERYTHING, Picking
+from plots.runs.reading import Entry
+from plots.runs.survey import Survey, survey
 
 MOST_LISTED = 5
 
 PAGE_START = b'<!doctype html>\n<html lang="en" data-live='
 
-#: modification times and sizes of a run's files
-Stamp = tuple[tuple[int, int] | None, ...]
+#: what a page shows is read from
+FILES = (CONFIG, ENVIRONMENT, EPOCHS)
 
 
 class Report:
@@ -34,10 +37,14 @@ class Report:
         results: the folder.
         base: the folder that links are relative to.
         question: what the statistics answer; as `harness.compare` asks by default.
+        picking: which methods are shown.
     """
 
-    def __init__(self, results: Path, base: Path, question: Question | None = None) -> None:
-        self.results, self.base, self.question = results, base, question or Question()
+    def __init__(
+        self, results: Path, base: Path, question: Question | None = None, picking: Picking = EVERYTHING
+    ) -> None:
+        self.results, self.base, self.question, self.picking = results, base, question or Question(), picking
+        self._cache = Cache(default_folder())
         self._entries: dict[Path, tuple[Stamp, Entry | Exception]] = {}
         self._judged: tuple[object, Judgement] | None = None
 
@@ -48,7 +55,7 @@ class Report:
             RunFolderError: the folder does not exist.
         """
         folders, foreign = find_folders(self.results)
-        state = [(str(folder.path), _stamp(folder)) for folder in folders], [str(path) for path in foreign]
+        state = [(str(folder.path), stamp_of(folder, FILES)) for folder in folders], [str(path) for path in foreign]
         return hashlib.sha256(repr(state).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
     def data(self) -> Data:
@@ -58,19 +65,20 @@ class Report:
             RunFolderError: the folder does not exist.
         """
         version = self.version()
-        found = survey(self.results, self._read)
+        found = survey(self.results, self._read, self.picking)
+        self._cache.save()
         data = report_data(self.results, found, self._judge(found), self.base)
         written = datetime.datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
         return {**data, "version": version, "written": written}
 
     def _read(self, folder: RunFolder) -> Entry:
-        """As `read_entry`; a folder whose files are as they were gives what it gave."""
-        stamp = _stamp(folder)
+        """As `plots.runs.reading.read_entry`; a folder whose files are as they were gives what it gave."""
+        stamp = stamp_of(folder, FILES)
         known = self._entries.get(folder.path)
         if known is None or known[0] != stamp:
             outcome: Entry | Exception
             try:
-                outcome = read_entry(folder)
+                outcome = self._cache.read(folder)
             except (RunFolderError, UserError, OSError) as error:
                 outcome = error
             known = self._entries[folder.path] = stamp, outcome
@@ -138,15 +146,3 @@ def _say_left_out(left_out: Sequence[Mapping[str, str]]) -> None:
         return
     for one in left_out:
         print(printable(f"left out: {one['path']}: {one['reason']}"), file=sys.stderr)
-
-
-def _stamp(folder: RunFolder) -> Stamp:
-    return tuple(_file_stamp(folder.path / name) for name in (CONFIG, ENVIRONMENT, EPOCHS))
-
-
-def _file_stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size

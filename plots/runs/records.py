@@ -5,9 +5,7 @@ Everything comes from run folders; `plots.runs.survey` says which of them belong
 
 from __future__ import annotations
 
-import functools
 import io
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +13,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import UserError
 from harness.records.catalogue import Quantity, catalogue
-from harness.records.config import NO_JUDGE, Config, results_folder
-from harness.records.line import Drawable, EpochLine, as_number
+from harness.records.config import NO_JUDGE, results_folder
+from harness.records.line import Drawable
 from harness.records.run_folder import Line, RunFolder, SpaceLabel, space_folder, space_name
 from harness.records.statistics import t_half_width
+from plots.runs.columns import Array, Columns, columns_of
 from plots.runs.spreadsheet import Rows
-
-Array = npt.NDArray[np.float64]
 
 INTERVAL = "95 % t-interval of the mean"
 DEVIATION = "± one standard deviation"
@@ -44,46 +40,46 @@ class Run:
         path: its folder.
         seed: its seed.
         epochs: how many epochs were asked for.
-        lines: its recorded epochs, 0 first; nobody changes them, so that what was read from them is kept.
+        columns: what its recorded lines hold, epoch 0 first.
     """
 
     path: Path
     seed: int
     epochs: int
-    lines: list[Line]
+    columns: Columns
+
+    @classmethod
+    def of_lines(cls, path: Path, seed: int, epochs: int, lines: Sequence[Line]) -> Run:
+        """A run from its lines, epoch 0 first."""
+        return cls(path, seed, epochs, columns_of(lines))
+
+    @property
+    def recorded(self) -> int:
+        """How many lines are recorded, that of epoch 0 included."""
+        return self.columns.epochs
+
+    @property
+    def last_epoch(self) -> int | None:
+        """The last recorded epoch; None where there is no line."""
+        return self.recorded - 1 if self.recorded else None
 
     @property
     def is_finished(self) -> bool:
         """Whether the last epoch asked for is there."""
-        return bool(self.lines) and bool(self.lines[-1]["epoch"] == self.epochs)
+        return self.last_epoch == self.epochs
 
-    def damaged(self, key: str) -> list[int]:
+    def damaged(self, key: str) -> tuple[int, ...]:
         """The epochs that record an entry as a number that is none: NaN or infinite, unlike one that is missing."""
-        return [
-            epoch
-            for epoch, line in enumerate(self.lines)
-            if (number := as_number(line.get(key))) is not None and not math.isfinite(number)
-        ]
+        return self.columns.not_finite.get(key, ())
 
     def values(self, quantity: Quantity) -> Array:
         """A quantity after every recorded epoch from 0: [epochs], NaN where the line does not give it."""
-        known = self._values.get((quantity.name, quantity.entry))
-        if known is None:
-            values = [quantity.of(line) for line in self.lines]
-            known = np.array([math.nan if value is None else value for value in values], dtype=np.float64)
-            known.setflags(write=False)
-            self._values[quantity.name, quantity.entry] = known
-        return known
+        return self.columns.values(quantity)
 
-    @functools.cached_property
+    @property
     def architectures(self) -> list[Drawable | None]:
         """The architecture of each recorded epoch, None where a line holds none that can be drawn."""
-        return [EpochLine(line).architecture for line in self.lines]
-
-    @functools.cached_property
-    def _values(self) -> dict[tuple[str, str], Array]:
-        """Quantities that were read already, by name and entry."""
-        return {}
+        return [self.columns.drawable(place) for place in self.columns.places.tolist()]
 
 
 @dataclass(frozen=True)
@@ -103,7 +99,7 @@ class Method:
     @property
     def has_alphas(self) -> bool:
         """Whether any line holds architecture parameters."""
-        return any(EpochLine(line).has_alphas for run in self.runs for line in run.lines)
+        return any(run.columns.has_alphas for run in self.runs)
 
     def values(self, quantity: Quantity) -> Array:
         """A quantity of every run: [seeds, recorded epochs from 0], NaN where the line does not give it."""
@@ -318,24 +314,6 @@ def outermost(results: Path, folders: list[RunFolder]) -> tuple[list[RunFolder],
         return folders, []
     inner = sorted({home for home in homes.values() if not top.is_relative_to(home)})
     return own, [results / home.relative_to(top) for home in inner]
-
-
-def read_run(folder: RunFolder, config: Config) -> Run:
-    """A run with its lines, which must be of the table and the scale that its configuration names.
-
-    Raises:
-        RunFolderError: the lines cannot be read.
-        UserError: they are of another table or scale.
-    """
-    lines = folder.epochs()
-    for line in lines:
-        for key, expected in (("table", config.table), ("scale", config.scale)):
-            if line.get(key, expected) != expected:
-                raise UserError(
-                    f"{folder.path}: epoch {line['epoch']} was recorded with {key} {line[key]!r}, config.json says "
-                    f"{expected!r}; move the folder away and run the seed again"
-                )
-    return Run(folder.path, config.seed, config.epochs, lines)
 
 
 def _number(value: float) -> str:

@@ -10,14 +10,14 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.errors import UserError
-from harness.records.catalogue import catalogue
-from harness.records.config import Config, differing, read_config
-from harness.records.line import DIVERGED
-from harness.records.run_folder import RunFolder, RunFolderError, SpaceLabel, find_folders, space_order
-from plots.runs.records import INNER, Comparison, Method, Run, counted, outermost, read_run
+from harness.records.config import differing, read_config
+from harness.records.run_folder import RunFolder, RunFolderError, find_folders, space_order
+from plots.runs.cache import Cache, default_folder
+from plots.runs.picking import EVERYTHING, Picking
+from plots.runs.reading import Entry, Key
+from plots.runs.records import INNER, Comparison, Method, Run, counted, outermost
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,12 @@ class Survey:
     Attributes:
         comparisons: by benchmark, space, table and scale.
         left_out: what does not count, in order of paths.
+        passed_over: methods that were not picked, by name.
     """
 
     comparisons: tuple[Comparison, ...]
     left_out: tuple[LeftOut, ...]
+    passed_over: tuple[str, ...] = ()
 
     def keep(self, reason_against: Callable[[Run], str | None]) -> Survey:
         """The survey without the runs that there is a reason against; methods and comparisons left empty go too."""
@@ -60,39 +62,10 @@ class Survey:
                 runs = tuple(run for run, reason in reasons if reason is None)
                 methods += [Method(method.name, method.epochs, runs)] if runs else []
             comparisons += [dataclasses.replace(comparison, methods=tuple(methods))] if methods else []
-        return Survey(tuple(comparisons), _in_order(left_out))
+        return Survey(tuple(comparisons), _in_order(left_out), self.passed_over)
 
 
-Key = tuple[str, SpaceLabel, str, str]
-"""Benchmark, space, table and scale: what runs must share to be compared."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A run and its configuration."""
-
-    run: Run
-    config: Config
-
-    @property
-    def key(self) -> Key:
-        """What runs must share to be compared."""
-        return self.config.bench, self.config.space, self.config.table_identity, self.config.scale or ""
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What seeds of one method must share besides; whether the Hessian by the mixture was measured is not of it."""
-        settings = self.config.settings
-        if isinstance(hessian := settings.get("hessian"), dict):
-            settings["hessian"] = {key: value for key, value in hessian.items() if key != "mixture"}
-        return settings
-
-    def is_at_odds(self, other: Entry) -> bool:
-        """Whether both cannot be seeds of one method."""
-        return self.config.epochs != other.config.epochs or any(differing(self.settings, other.settings))
-
-
-def survey(results: Path, read: Callable[[RunFolder], Entry] | None = None) -> Survey:
+def survey(results: Path, read: Callable[[RunFolder], Entry] | None = None, picking: Picking = EVERYTHING) -> Survey:
     """Read every run at or below a folder.
 
     A results folder inside the one given is another collection: it counts only where the outer one holds no run itself.
@@ -100,23 +73,33 @@ def survey(results: Path, read: Callable[[RunFolder], Entry] | None = None) -> S
 
     Args:
         results: the folder.
-        read: reads one run as `read_entry` does, which is the default; another may remember what did not change.
+        read: reads one run as `plots.runs.reading.read_entry` does; by default what did not change since it was read
+            last is taken from the cache.
+        picking: which methods are read; the others are passed over.
 
     Raises:
         RunFolderError: the folder does not exist.
     """
-    read = read or read_entry
+    if read is None:
+        cache = Cache(default_folder())
+        found = survey(results, cache.read, picking)
+        cache.save()
+        return found
     folders, foreign = find_folders(results)
     left_out = [LeftOut(path, "holds no run") for path in foreign]
     entries: list[Entry] = []
+    passed_over: dict[Path, str] = {}
     for folder in folders:
         try:
+            if not picking.is_everything and not picking.picks(name := read_config(folder).method):
+                passed_over[folder.path] = name
+                continue
             entries.append(read(folder))
         except (RunFolderError, UserError) as error:
             left_out.append(LeftOut(folder.path, str(error).removeprefix(str(folder.path)).lstrip(":/ ")))
         except OSError as error:
             left_out.append(LeftOut(folder.path, f"{error.strerror}: {error.filename}"))
-    own, inner = outermost(results, [RunFolder(entry.run.path) for entry in entries])
+    own, inner = outermost(results, [RunFolder(path) for path in (*passed_over, *(one.run.path for one in entries))])
     left_out += [LeftOut(path, INNER) for path in inner]
     kept = {folder.path for folder in own}
     grouped: dict[Key, list[Entry]] = {}
@@ -124,26 +107,8 @@ def survey(results: Path, read: Callable[[RunFolder], Entry] | None = None) -> S
         if entry.run.path in kept:
             grouped.setdefault(entry.key, []).append(entry)
     comparisons = [_compare(grouped[key], left_out) for key in sorted(grouped, key=_key_order)]
-    return Survey(tuple(comparisons), _in_order(left_out))
-
-
-def read_entry(folder: RunFolder) -> Entry:
-    """One run with its configuration.
-
-    Raises:
-        RunFolderError: it is torn or has diverged, or holds what no search records.
-        UserError: its lines are of another table or scale than its configuration.
-        OSError: a file cannot be read.
-    """
-    config = read_config(folder)
-    run = read_run(folder, config)
-    if run.lines and (what := run.lines[-1].get(DIVERGED)):
-        raise RunFolderError(f"{folder.path}: diverged ({what})")
-    for quantity in catalogue(config.quantities).values():
-        for epoch, line in enumerate(run.lines):
-            if damage := quantity.damage(line):
-                raise RunFolderError(f"{folder.path}: epoch {epoch}: {damage}")
-    return Entry(run, config)
+    names = {name for path, name in passed_over.items() if path in kept}
+    return Survey(tuple(comparisons), _in_order(left_out), tuple(sorted(names)))
 
 
 def _key_order(key: Key) -> tuple[str, tuple[int, int, str], str, str]:

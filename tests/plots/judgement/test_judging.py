@@ -28,7 +28,7 @@ def run_of(seed: int, error: float | None, epochs: int = 2, recorded: int | None
         | {"seconds": {"train": train} if epoch else {}}
         for epoch in range((epochs if recorded is None else recorded) + 1)
     ]
-    return Run(Path(f"seed{seed}"), seed, epochs, lines)
+    return Run.of_lines(Path(f"seed{seed}"), seed, epochs, lines)
 
 
 def comparison_of(
@@ -156,7 +156,7 @@ def test_the_spread_is_pooled_within_methods() -> None:
 
 
 def test_only_finished_runs_count_and_the_others_are_listed_with_their_epochs() -> None:
-    runs = (run_of(0, 0.1), run_of(1, 0.2, recorded=1), Run(Path("seed2"), 2, 2, []))
+    runs = (run_of(0, 0.1), run_of(1, 0.2, recorded=1), Run.of_lines(Path("seed2"), 2, 2, []))
     comparison = Comparison("digits", 1, "digits", "", (Method("darts", 2, runs),))
     result = judged(comparison)
     assert result.blocks[0].methods[0].seeds == (0,)
@@ -209,7 +209,7 @@ def test_machines_that_differ_are_named(tmp_path: Path) -> None:
     runs = []
     for seed, its in starts.items():
         RunFolder(tmp_path / f"seed{seed}").create({}, {"starts": its})
-        runs.append(Run(tmp_path / f"seed{seed}", seed, 2, run_of(seed, 0.1).lines))
+        runs.append(Run(tmp_path / f"seed{seed}", seed, 2, run_of(seed, 0.1).columns))
     (block,) = judged(Comparison("digits", 1, "digits", "", (Method("darts", 2, tuple(runs)),))).blocks
     assert "on machines that differ (A (2 CPUs); NVIDIA H100)" in caveat(block, "Seconds are")
     (tmp_path / "seed1" / "env.json").write_text(json.dumps({"starts": "?"}))

@@ -39,7 +39,7 @@ def run_of(
         {"epoch": epoch, "test_error": error, "valid_error": its, "supernet_valid_accuracy": sure, "seconds": took}
         for epoch, (error, its, sure, took) in enumerate(zip(errors, valid, accuracy, seconds, strict=False))
     ]
-    return Run(Path("seed0"), 0, len(lines) - 1, lines)
+    return Run.of_lines(Path("seed0"), 0, len(lines) - 1, lines)
 
 
 def measured(name: str, run: Run, epochs: int = 4, optimum: float | None = 0.05, budget: float = 5.0) -> float:

@@ -18,7 +18,7 @@ def method_of(name: str, errors: Sequence[float]) -> Method:
     for seed, error in enumerate(errors):
         values = {"test_error": error, "valid_error": error, "supernet_valid_accuracy": 0.5}
         lines = [{"epoch": epoch, "seconds": {"train": 1.5} if epoch else {}, **values} for epoch in range(3)]
-        runs.append(Run(Path(f"seed{seed}"), seed, 2, lines))
+        runs.append(Run.of_lines(Path(f"seed{seed}"), seed, 2, lines))
     return Method(name, 2, tuple(runs))
 
 

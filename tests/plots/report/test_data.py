@@ -19,8 +19,9 @@ from plots.judgement.findings import Judgement, Question
 from plots.judgement.judging import judge
 from plots.judgement.measures import TEST_ERROR
 from plots.report.writing import Report
+from plots.runs.reading import Entry, read_entry
 from plots.runs.records import series_of
-from plots.runs.survey import Entry, Survey, read_entry, survey
+from plots.runs.survey import Survey, survey
 from tests.support.report_runs import EPOCHS, HOSTILE, edit_config, edit_lines, read_lines, write_study, write_trouble
 from tests.support.synthetic_runs import write_runs
 
@@ -62,7 +63,9 @@ def test_curves_means_and_bands_are_those_of_the_figures(tmp_path: Path) -> None
             assert shown["means"]["test_error"]["band"] == series.band
             for run, its in zip(method.runs, shown["runs"], strict=True):
                 assert its["curves"]["test_error"][1:] == pytest.approx(run.values(TEST_ERROR)[1:].tolist(), rel=1e-5)
-                assert its["seconds"][-1] == pytest.approx(sum(line["seconds"]["train"] for line in run.lines[1:]))
+                assert its["seconds"][-1] == pytest.approx(
+                    sum(line["seconds"]["train"] for line in read_lines(run.path)[1:])
+                )
 
 
 def test_a_method_looks_as_on_the_figures(tmp_path: Path) -> None:
@@ -213,7 +216,7 @@ def test_only_what_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.Mon
         judged.append(question)
         return judge(found, question)
 
-    monkeypatch.setattr("plots.report.writing.read_entry", noted_read)
+    monkeypatch.setattr("plots.runs.cache.read_entry", noted_read)
     monkeypatch.setattr("plots.report.writing.judge", noted_judge)
     edit_config(paths[0], lambda config: {**config, "epochs": EPOCHS + 1})
     edit_config(paths[1], lambda config: {**config, "epochs": EPOCHS + 1})

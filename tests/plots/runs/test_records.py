@@ -27,7 +27,9 @@ Values = npt.NDArray[np.float64]
 def method_of(values: Values) -> Method:
     epochs = values.shape[1] - 1
     lines = [{"epoch": epoch} for epoch in range(epochs + 1)]
-    return Method("darts", epochs, tuple(Run(Path(f"seed{seed}"), seed, epochs, lines) for seed in range(len(values))))
+    return Method(
+        "darts", epochs, tuple(Run.of_lines(Path(f"seed{seed}"), seed, epochs, lines) for seed in range(len(values)))
+    )
 
 
 def test_a_setting_that_came_after_a_run_does_not_keep_it_from_the_figure(write_run: WriteRun, tmp_path: Path) -> None:

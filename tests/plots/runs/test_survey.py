@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from harness.records.run_folder import RunFolder, RunFolderError
+from plots.judgement.measures import TEST_ERROR
 from plots.runs.survey import Survey, survey
 from tests.plots.conftest import WriteRun
 
@@ -95,7 +96,7 @@ def test_a_torn_last_line_leaves_a_run_that_is_not_finished(write_run: WriteRun,
         file.write('{"epoch": 2, "test_er')
     found = survey(tmp_path)
     (run,) = found.comparisons[0].methods[0].runs
-    assert (len(run.lines), run.is_finished, found.left_out) == (2, False, ())
+    assert (run.recorded, run.is_finished, found.left_out) == (2, False, ())
 
 
 def test_a_number_that_is_nan_counts_as_missing(write_run: WriteRun, tmp_path: Path) -> None:
@@ -105,7 +106,7 @@ def test_a_number_that_is_nan_counts_as_missing(write_run: WriteRun, tmp_path: P
     (path / "epochs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     found = survey(tmp_path)
     assert found.left_out == ()
-    assert len(found.comparisons[0].methods[0].runs[0].lines) == 2
+    assert found.comparisons[0].methods[0].runs[0].recorded == 2
 
 
 def test_a_number_too_large_for_a_float_is_listed(write_run: WriteRun, tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ def test_a_results_folder_inside_is_another_collection(write_run: WriteRun, tmp_
     assert survey(tmp_path).left_out == ()
     write_run("darts", 0, [0.5, 0.4])
     found = survey(tmp_path)
-    assert [run.lines[1]["test_error"] for run in found.comparisons[0].methods[0].runs] == [0.4]
+    assert [run.values(TEST_ERROR)[1] for run in found.comparisons[0].methods[0].runs] == [0.4]
     assert left_out(found, tmp_path) == {"published": "a results folder of its own; give it instead"}
 
 
