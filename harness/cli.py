@@ -127,6 +127,18 @@ def add_question(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_only(parser: argparse.ArgumentParser) -> None:
+    """The argument that says which methods are looked at."""
+    parser.add_argument(
+        "--only",
+        metavar="PATTERN",
+        type=_patterns,
+        action="extend",
+        default=[],
+        help="these methods alone, with their @NAME: names or patterns such as 'sdarts*', commas between several",
+    )
+
+
 def add_checkpoints(parser: argparse.ArgumentParser) -> None:
     """The arguments that say which runs and epochs are looked at again, on what, and where figures go."""
     add = parser.add_argument
@@ -160,6 +172,14 @@ def draw_for(runs: Sequence[RunFolder], out: Path | None, write: Callable[[Path,
     for home in sorted({results_folder(run.path) for run in runs}):
         for path in write(home, out or home / "figures"):
             print(path)
+
+
+def _patterns(text: str) -> list[str]:
+    """Patterns of names between commas."""
+    patterns = [pattern.strip() for pattern in text.split(",")]
+    if not all(patterns):
+        raise argparse.ArgumentTypeError(f"expected names or patterns with commas between them, got {text!r}")
+    return patterns
 
 
 def _epoch(text: str) -> int:

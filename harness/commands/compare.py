@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from harness.cli import OneLineParser, add_question, run_command
+from harness.cli import OneLineParser, add_only, add_question, run_command
 from harness.errors import UserError
 
 
@@ -13,7 +13,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Print the comparison, write it as CSV and JSON, and print the path of each file.
 
     Raises:
-        UserError: no run counts, or there is no such measure or baseline.
+        UserError: no run counts, or there is no such measure, baseline or method.
         RunFolderError: there is no such folder.
     """
     options = _parser().parse_args(arguments)
@@ -31,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     from plots.judgement.comparing import asked_question, compare
     from plots.judgement.text import measures_text
+    from plots.runs.picking import Picking
 
     if options.metric == "list":
         print(measures_text(), end="")
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     question = asked_question(options.metric, options.family, options.baseline, options.epochs)
     if options.results is None:
         raise UserError("expected RESULTS, the folder given to `harness.run --results` (see --help)")
-    compare(options.results, question, options.baseline, options.out)
+    compare(options.results, question, options.baseline, options.out, Picking(tuple(options.only)))
     return 0
 
 
@@ -52,6 +53,7 @@ def _parser() -> OneLineParser:
     parser.add_argument(
         "results", metavar="RESULTS", type=Path, nargs="?", help="the folder given to `harness.run --results`"
     )
+    add_only(parser)
     add_question(parser)
     parser.add_argument(
         "--claims",

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from harness.cli import OneLineParser, run_command
+from harness.cli import OneLineParser, add_only, run_command
 from harness.errors import UserError
 
 
@@ -14,7 +14,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Draw, print the path of each file written, and say what could not be drawn.
 
     Raises:
-        UserError: there is nothing to draw, or a figure is not known.
+        UserError: there is nothing to draw, or a figure or a method is not known.
         RunFolderError: there is no such folder.
     """
     options = _parser().parse_args(arguments)
@@ -26,6 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     from plots.drawing.pages import Options
     from plots.figures.writing import draw_named, draw_overview, list_figures
+    from plots.runs.picking import Picking
+
+    picking = Picking(tuple(options.only))
 
     if "list" in options.figure:
         print("\n".join(list_figures()))
@@ -38,9 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
             epochs=tuple(options.epochs),
             vertical=options.y,
         )
-        draw_named(options.results, options.figure, asked, given, options.out)
+        draw_named(options.results, options.figure, asked, given, options.out, picking)
     else:
-        draw_overview(options.results, options.out)
+        draw_overview(options.results, options.out, picking)
     return 0
 
 
@@ -85,6 +88,7 @@ def _parser() -> OneLineParser:
         "results", metavar="RESULTS", type=Path, nargs="?", help="the folder given to `harness.run --results`"
     )
     parser.add_argument("--out", metavar="DIR", type=Path, help="where to write (default: RESULTS/figures)")
+    add_only(parser)
     parser.add_argument(
         "--figure",
         metavar="NAME",

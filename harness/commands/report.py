@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from harness.cli import OneLineParser, add_question, run_command
+from harness.cli import OneLineParser, add_only, add_question, run_command
 from harness.errors import UserError
 
 PORT = 8101
@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Write the page and print its path, or serve it until Ctrl-C, or write event files.
 
     Raises:
-        UserError: there is no run, the port is taken, or the extra for event files is missing.
+        UserError: there is no run or no such method, the port is taken, or the extra for event files is missing.
         RunFolderError: there is no such folder.
     """
     options = _parser().parse_args(arguments)
@@ -31,10 +31,13 @@ def main(arguments: list[str] | None = None) -> int:
 
         print(measures_text(), end="")
         return 0
+    from plots.runs.picking import Picking
+
+    picking = Picking(tuple(options.only))
     if options.tensorboard is not None:
         from plots.report.event_files import write_event_files
 
-        for path in write_event_files(options.results, options.tensorboard):
+        for path in write_event_files(options.results, options.tensorboard, picking):
             print(path)
         return 0
 
@@ -44,11 +47,12 @@ def main(arguments: list[str] | None = None) -> int:
     if options.serve:
         from plots.report.live import serve
 
-        return serve(options.results, PORT if options.port is None else options.port, question)
+        return serve(options.results, PORT if options.port is None else options.port, question, picking)
 
     from plots.report.writing import write_page
 
-    print(write_page(options.results, options.out or options.results / "report.html", question, options.baseline))
+    out = options.out or options.results / "report.html"
+    print(write_page(options.results, out, question, options.baseline, picking))
     return 0
 
 
@@ -72,6 +76,7 @@ def _parser() -> OneLineParser:
         "--tensorboard", metavar="DIR", type=Path, help="write event files there instead; needs the extra `tensorboard`"
     )
     add("--port", type=_port, metavar="N", help=f"where --serve listens (default: {PORT}; 0: any that is free)")
+    add_only(parser)
     add_question(parser)
     return parser
 

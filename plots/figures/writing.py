@@ -15,6 +15,7 @@ from plots.drawing import anytime, style
 from plots.drawing.pages import Options, sheets
 from plots.figures import decay, hessian, landscape, quantity
 from plots.figures.registry import FIGURES, LANDSCAPES, Named
+from plots.runs.picking import EVERYTHING, Picking
 from plots.runs.records import NothingToDrawError, csv_text
 from plots.runs.survey import Survey, survey
 
@@ -26,19 +27,20 @@ def list_figures() -> list[str]:
     return [f"{name:10} {summary}" for name, summary in summaries.items()]
 
 
-def draw_overview(results: Path, out: Path | None) -> None:
+def draw_overview(results: Path, out: Path | None, picking: Picking = EVERYTHING) -> None:
     """Draw the three figures of each benchmark and space.
 
     Args:
         results: a folder at or above run folders.
         out: where to write; None for `figures` in the folder.
+        picking: which methods are drawn.
 
     Raises:
-        UserError: there is nothing to draw.
+        UserError: there is nothing to draw, or no such method.
         RunFolderError: there is no such folder.
     """
     drawn = 0
-    for bench, sheet in sheets(_found(results)):
+    for bench, sheet in sheets(_found(results, picking)):
         for comparison, figure_module in itertools.product(sheet, (anytime, hessian, decay)):
             name = f"{figure_module.NAME}_{bench}_{comparison.folder}"
             try:
@@ -53,7 +55,14 @@ def draw_overview(results: Path, out: Path | None) -> None:
         raise UserError(f"{results}: nothing to draw yet; wait until a search has finished its first epoch")
 
 
-def draw_named(results: Path, names: Sequence[str], asked: Options, given: Sequence[str], out: Path | None) -> None:
+def draw_named(
+    results: Path,
+    names: Sequence[str],
+    asked: Options,
+    given: Sequence[str],
+    out: Path | None,
+    picking: Picking = EVERYTHING,
+) -> None:
     """Draw figures by name, of each benchmark.
 
     Args:
@@ -62,26 +71,28 @@ def draw_named(results: Path, names: Sequence[str], asked: Options, given: Seque
         asked: what the command line asks of them.
         given: the options of the command line that say so, each of which every figure must heed.
         out: where to write; None for `figures` in the folder.
+        picking: which methods are drawn.
 
     Raises:
-        UserError: a figure is not known, would ignore an option, or nothing can be drawn.
+        UserError: a figure or a method is not known, would ignore an option, or nothing can be drawn.
         RunFolderError: there is no such folder.
     """
     wanted = _known(names)
     _refuse_ignored(names, given)
     drawn = 0 if len(wanted) == len(set(names)) else _draw_landscapes(results, out)
-    drawn += _draw_of_runs(results, wanted, asked, out) if wanted else 0
+    drawn += _draw_of_runs(results, wanted, asked, out, picking) if wanted else 0
     if not drawn:
         raise UserError(f"{results}: nothing drawn of figure {', '.join(names)}; the lines above say why")
 
 
-def _found(results: Path) -> Survey:
+def _found(results: Path, picking: Picking) -> Survey:
     """The runs to draw; what is left out is said, and which names of files tell tables or scales apart.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or no such method.
     """
-    found = survey(results)
+    found = survey(results, picking=picking)
+    found.check(picking)
     for left_out in found.left_out:
         print(printable(f"left out: {left_out}"), file=sys.stderr)
     if not found.comparisons:
@@ -105,9 +116,11 @@ def _draw_landscapes(results: Path, out: Path | None) -> int:
     return len(paths)
 
 
-def _draw_of_runs(results: Path, wanted: Mapping[str, Named], asked: Options, out: Path | None) -> int:
+def _draw_of_runs(
+    results: Path, wanted: Mapping[str, Named], asked: Options, out: Path | None, picking: Picking
+) -> int:
     """Figures of what runs recorded epoch by epoch; the number of pages drawn."""
-    found = _found(results)
+    found = _found(results, picking)
     drawn = 0
     for figure_name, figure in wanted.items():
         for bench, sheet in sheets(found):

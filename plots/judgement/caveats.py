@@ -14,13 +14,28 @@ from plots.runs.records import Comparison, Method, Run, counted
 
 
 def block_caveats(
-    comparison: Comparison, methods: Sequence[MethodSummary], family: Family, budget: float, baseline: str
+    comparison: Comparison,
+    methods: Sequence[MethodSummary],
+    family: Family,
+    budget: float,
+    baseline: str,
+    passed_over: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """What limits the summaries and tests of one comparison, most important first."""
+    """What limits the summaries and tests of one comparison, most important first.
+
+    Args:
+        comparison: its runs.
+        methods: their summaries.
+        family: the tests.
+        budget: the seconds of training that every run had.
+        baseline: the method that was asked for as that.
+        passed_over: methods of the results folder that were not picked.
+    """
     if not comparison.is_judged:
         return (NO_JUDGE, *_of_unequal_runs(comparison.methods, methods), _of_seconds(comparison.methods, budget))
     return (
         *_of_baseline(family, baseline),
+        *_of_picking(family, passed_over),
         *_of_tests(family),
         *_of_unequal_runs(comparison.methods, methods),
         *_of_missing_values(comparison.methods, methods),
@@ -52,6 +67,14 @@ NO_OPTIMUM = "No regret: the runs do not record the lowest test error of the spa
 def _of_baseline(family: Family, asked: str) -> Iterator[str]:
     if family.kind == BASELINE and family.tests and (taken := family.tests[0].second) != asked:
         yield f"The baseline is {taken}, the one variant of {asked} here; --baseline names another."
+
+
+def _of_picking(family: Family, passed_over: Sequence[str]) -> Iterator[str]:
+    if passed_over and family.tests:
+        yield (
+            f"--only passed over {counted(len(passed_over), 'method')}: p is adjusted over the tests shown alone, and "
+            "is too small where methods were picked by their results."
+        )
 
 
 def _of_tests(family: Family) -> Iterator[str]:

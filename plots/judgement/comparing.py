@@ -11,6 +11,7 @@ from plots.judgement.findings import Question
 from plots.judgement.judging import judge
 from plots.judgement.measures import MEASURES
 from plots.judgement.text import as_text
+from plots.runs.picking import EVERYTHING, Picking
 from plots.runs.survey import survey
 
 
@@ -36,7 +37,9 @@ def check_baseline(baseline: str | None, judged: Iterable[str]) -> None:
         raise UserError(f"--baseline: expected one of {', '.join(names)}, got {baseline!r}")
 
 
-def compare(results: Path, question: Question, baseline: str | None, out: Path | None) -> None:
+def compare(
+    results: Path, question: Question, baseline: str | None, out: Path | None, picking: Picking = EVERYTHING
+) -> None:
     """Print what the runs at or below a folder show, write it as CSV and JSON, and print the path of each file.
 
     Args:
@@ -44,12 +47,15 @@ def compare(results: Path, question: Question, baseline: str | None, out: Path |
         question: what is asked.
         baseline: the method that the command line names to compare with; None where it names none.
         out: where to write; None for `statistics` in the folder.
+        picking: which methods are compared.
 
     Raises:
-        UserError: no run counts, or there is no such baseline.
+        UserError: no run counts, or there is no such baseline or method.
         RunFolderError: there is no such folder.
     """
-    judgement = judge(survey(results), question)
+    found = survey(results, picking=picking)
+    found.check(picking)
+    judgement = judge(found, question)
     if not judgement.blocks:
         reasons = "; ".join(f"{one.path}: {one.reason}" for one in judgement.left_out[:3]) or "it holds none"
         raise UserError(

@@ -1,8 +1,8 @@
 """What a report shows, as plain data: `page_files/*.js` reads it, and nothing else.
 
 Statistics are `plots.judgement`'s, entry by entry as `harness.compare` writes them into `judgement.json`; curves are
-rounded to six digits. Errors are fractions, a number that is not there is null. Curves are of all runs, unfinished ones
-included; statistics are of finished ones.
+rounded to six digits, and thinned where there are many (`plots.report.thinning`). Errors are fractions, a number that
+is not there is null. Curves are of all runs, unfinished ones included; statistics are of finished ones.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ from plots.judgement.findings import Block, Judgement, Overall
 from plots.judgement.measures import MEASURES, Measure, curve
 from plots.judgement.text import power_text, ranks_text, tests_heading
 from plots.report.conditions import environments_of, settings_of
-from plots.runs.records import Array, Comparison, Method, Run, series_of
+from plots.report.thinning import Kept, kept_epochs
+from plots.runs.columns import Array, Columns
+from plots.runs.records import Comparison, Method, Run, series_of
 from plots.runs.survey import Survey
 
 FORMAT = 1
@@ -53,6 +55,12 @@ def report_data(results: Path, found: Survey, judgement: Judgement, base: Path) 
     """
     blocks = {_key(block): block for block in judgement.blocks}
     metric = MEASURES[judgement.question.metric]
+    kept = kept_epochs(found.comparisons, _shown(found.comparisons).values())
+    cells = [_Cells() for _ in found.comparisons]
+    comparisons = [
+        _comparison(one, blocks.get(_key(one)), metric, base, epochs, its)
+        for one, epochs, its in zip(found.comparisons, kept, cells, strict=True)
+    ]
     content = {
         "format": FORMAT,
         "harness": __version__,
@@ -60,10 +68,11 @@ def report_data(results: Path, found: Survey, judgement: Judgement, base: Path) 
         "metric": metric.name,
         "measures": {name: _measure(one) for name, one in MEASURES.items()},
         "quantities": {name: _quantity(one) for name, one in _shown(found.comparisons).items()},
-        "comparisons": [_comparison(one, blocks.get(_key(one)), metric, base) for one in found.comparisons],
+        "comparisons": comparisons,
+        "picked": _picked(found),
         "overall": [_overall(one) for one in judgement.overall],
         "left_out": [{"path": str(one.path), "reason": one.reason} for one in judgement.left_out],
-        "drawing": _drawing(found.comparisons),
+        "drawing": _drawing([architecture for its in cells for architecture in its.architectures]),
         "environments": environments_of(
             run for one in found.comparisons for method in one.methods for run in method.runs
         ),
@@ -97,10 +106,14 @@ def _quantity(quantity: Quantity) -> Data:
     }
 
 
-def _drawing(comparisons: Sequence[Comparison]) -> Data:
+def _picked(found: Survey) -> Data:
+    """Which methods `--only` left on the page and which it passed over; both empty where it was not asked."""
+    shown = {method.name for one in found.comparisons for method in one.methods}
+    return {"shown": sorted(shown) if found.passed_over else [], "passed_over": list(found.passed_over)}
+
+
+def _drawing(architectures: Sequence[Drawable]) -> Data:
     """How a cell is drawn: the sizes, labels and colours of `plots.drawing.cell`."""
-    runs = (run for comparison in comparisons for method in comparison.methods for run in method.runs)
-    architectures = {architecture for run in runs for architecture in run.architectures}
     return {
         "labels": cell.LABELS,
         "colours": cell.operation_colours(architectures),
@@ -128,10 +141,11 @@ def _measure(measure: Measure) -> Data:
     }
 
 
-def _comparison(comparison: Comparison, block: Block | None, metric: Measure, base: Path) -> Data:
+def _comparison(
+    comparison: Comparison, block: Block | None, metric: Measure, base: Path, kept: Kept, cells: _Cells
+) -> Data:
     configs = {method.name: _config(method.runs[0]) for method in comparison.methods}
     first = next(iter(configs.values()))
-    cells = _Cells()
     ordered = sorted(comparison.methods, key=lambda method: style.drawing_order(method.name))
     return {
         "bench": comparison.bench,
@@ -139,6 +153,8 @@ def _comparison(comparison: Comparison, block: Block | None, metric: Measure, ba
         "place": comparison.place,
         "judged": comparison.is_judged,
         "joined": at_some_epochs(comparison),
+        "epochs": kept.epochs,
+        "thinned": kept.step if kept.is_thinned else None,
         "table": {
             "label": comparison.table,
             "sha256": comparison.table_sha256,
@@ -150,7 +166,7 @@ def _comparison(comparison: Comparison, block: Block | None, metric: Measure, ba
         "optimum": comparison.optimum,
         "random_search": [_rounded(error) for error in comparison.random_search],
         "machines": sorted({machine(run.path) for method in ordered for run in method.runs}),
-        "methods": [_method(method, comparison, cells, base) for method in ordered],
+        "methods": [_method(method, comparison, cells, base, kept) for method in ordered],
         "cells": cells.known,
         "cell_labels": list(cells.labels),
         "settings": settings_of(configs),
@@ -164,17 +180,26 @@ def _warnings(comparison: Comparison, configs: Mapping[str, Data]) -> Iterator[s
     if kinds == {NO_JUDGE}:
         yield NO_JUDGE_CAVEAT
     elif kinds != {OFFICIAL}:
-        yield (
-            f"Stand-in table: test errors come from {comparison.table} (kind: {', '.join(sorted(kinds))}), not from an "
-            "official NAS-Bench-101 file. They cannot be set beside the paper's."
-        )
+        kind = kinds.pop() if len(kinds) == 1 else ", ".join(sorted(kinds))
+        source = _SOURCES.get(kind, f"Not an official table: test errors come from {{table}} (kind: {kind})")
+        yield f"{source.format(table=comparison.table)}. They cannot be set beside the paper's."
     networks = [(config.get("settings") or {}).get("network") for config in configs.values()]
     sizes = {(one.get("channels"), one.get("cells")) for one in networks if isinstance(one, dict)}
     if sizes and sizes != {PAPERS_NETWORK}:
         yield f"Scaled-down search: {comparison.scale}; the paper's supernet has 16 channels and 9 cells."
 
 
-def _method(method: Method, comparison: Comparison, cells: _Cells, base: Path) -> Data:
+_SOURCES = {
+    "measured": "A table of another benchmark: test errors come from {table}, whose architectures were all trained for "
+    "it, and not from an official NAS-Bench-101 file",
+    "stand-in": "Stand-in table: test errors come from {table}, not from an official NAS-Bench-101 file",
+    "surrogate": "Estimated errors: test errors are what the surrogate {table} predicts, and nobody measured them",
+    "trained": "No table: test errors are of architectures that were trained from scratch ({table})",
+}
+"""Where test errors come from, by the kind of what judged, where that is no official table."""
+
+
+def _method(method: Method, comparison: Comparison, cells: _Cells, base: Path, kept: Kept) -> Data:
     look = style.look(method.name)
     quantities = _shown([comparison]).values()
     means = {}
@@ -182,9 +207,9 @@ def _method(method: Method, comparison: Comparison, cells: _Cells, base: Path) -
         one = series_of(method, quantity)
         if one.seeds:
             means[quantity.name] = {
-                "mean": _drawn(one.mean, quantity),
-                "low": _drawn(one.low, quantity),
-                "high": _drawn(one.high, quantity),
+                "mean": _drawn(one.mean, quantity, kept),
+                "low": _drawn(one.low, quantity, kept),
+                "high": _drawn(one.high, quantity, kept),
                 "band": one.band,
                 "seeds": one.seeds,
             }
@@ -196,8 +221,8 @@ def _method(method: Method, comparison: Comparison, cells: _Cells, base: Path) -
         "epochs": method.epochs,
         "has_alphas": method.has_alphas,
         "means": means,
-        "mean_seconds": _column(_mean_seconds(method)),
-        "runs": [_run(run, [*quantities], cells, base) for run in method.runs],
+        "mean_seconds": _column(kept.of(_mean_seconds(method))),
+        "runs": [_run(run, [*quantities], cells, base, kept) for run in method.runs],
     }
 
 
@@ -215,9 +240,10 @@ def _seconds(run: Run) -> Array:
     return curve(run, run.recorded - 1).seconds if run.recorded else np.empty(0)
 
 
-def _run(run: Run, quantities: Sequence[Quantity], cells: _Cells, base: Path) -> Data:
+def _run(run: Run, quantities: Sequence[Quantity], cells: _Cells, base: Path, kept: Kept) -> Data:
     log = run.path / EPOCHS
-    curves = {quantity.name: _drawn(run.values(quantity), quantity) for quantity in quantities}
+    curves = {quantity.name: _drawn(run.values(quantity), quantity, kept) for quantity in quantities}
+    places = run.columns.places
     return {
         "seed": run.seed,
         "path": str(run.path),
@@ -226,8 +252,9 @@ def _run(run: Run, quantities: Sequence[Quantity], cells: _Cells, base: Path) ->
         "asked": run.epochs,
         "finished": run.is_finished,
         "machine": machine(run.path),
-        "seconds": _column(_seconds(run)),
-        "cells": [cells.number(architecture) for architecture in run.architectures],
+        "seconds": _column(kept.of(_seconds(run))),
+        "cells": [cells.number(run.columns, place) for place in kept.of(places).tolist()],
+        "changes": (np.flatnonzero(np.diff(places)) + 1).tolist() if kept.is_thinned else None,
         "curves": {name: values for name, values in curves.items() if any(value is not None for value in values)},
     }
 
@@ -237,20 +264,32 @@ class _Cells:
 
     Attributes:
         known: the architectures.
+        architectures: the same, as they were read.
         labels: label of a node or an edge -> its position.
     """
 
     def __init__(self) -> None:
         self.known: list[list[Any]] = []
+        self.architectures: list[Drawable] = []
         self.labels: dict[str, int] = {}
         self._numbers: dict[object, int] = {}
+        self._read: dict[str, int | None] = {}
 
-    def number(self, architecture: Drawable | None) -> int | None:
-        """Where an architecture stands; None for none."""
+    def number(self, columns: Columns, place: int) -> int | None:
+        """Where an architecture of a run stands, by its place in the run's; None for none."""
+        if place < 0:
+            return None
+        text = columns.architectures[place]
+        if text not in self._read:
+            self._read[text] = self._number(columns.drawable(place))
+        return self._read[text]
+
+    def _number(self, architecture: Drawable | None) -> int | None:
         if architecture is None:
             return None
         if architecture.graphs not in self._numbers:
             self._numbers[architecture.graphs] = len(self.known)
+            self.architectures.append(architecture)
             self.known.append(
                 [
                     [
@@ -295,9 +334,11 @@ def _config(run: Run) -> Data:
         return {}
 
 
-def _drawn(values: Array, quantity: Quantity) -> list[float | None]:
-    """A curve as the page draws it: nothing before the quantity's first epoch."""
-    return [None] * min(quantity.first_epoch, len(values)) + _column(values[quantity.first_epoch :])
+def _drawn(values: Array, quantity: Quantity, kept: Kept) -> list[float | None]:
+    """A curve as the page draws it, at the epochs that are kept: nothing before the quantity's first epoch."""
+    before = sum(epoch < quantity.first_epoch for epoch in kept.epochs)
+    drawn = kept.of(values)
+    return [None] * min(before, len(drawn)) + _column(drawn[before:])
 
 
 def _column(values: Sequence[float] | Array) -> list[float | None]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from harness.errors import UserError
 from harness.records.line import as_number
 from harness.records.run_folder import Line, RunFolder, RunFolderError
+from plots.runs.picking import EVERYTHING, Picking
 from plots.runs.records import Run
 from plots.runs.survey import survey
 
@@ -29,7 +30,7 @@ NO_SCALARS = ("epoch", "architecture")
 SUFFIX = ".harness"
 
 
-def write_event_files(results: Path, out: Path) -> Iterator[Path]:
+def write_event_files(results: Path, out: Path, picking: Picking = EVERYTHING) -> Iterator[Path]:
     """Write a log folder `out`/<bench>/<space>/<method>/seed<i> for every run, unfinished ones included.
 
     Yields:
@@ -43,7 +44,9 @@ def write_event_files(results: Path, out: Path) -> Iterator[Path]:
     if out.exists() and not out.is_dir():
         raise UserError(f"--tensorboard: expected a folder, got the file {out}")
     runs: dict[Path, Run] = {}
-    for one in survey(results).comparisons:
+    found = survey(results, picking=picking)
+    found.check(picking)
+    for one in found.comparisons:
         for method in one.methods:
             for run in method.runs:
                 names = one.bench, one.folder, method.name, f"seed{run.seed}"

@@ -22,6 +22,7 @@ from harness.records.run_folder import EPOCHS, RunFolderError
 from plots.judgement.findings import Question
 from plots.report.page import page, policy
 from plots.report.writing import Report
+from plots.runs.picking import EVERYTHING, Picking
 
 LOOPBACK = "127.0.0.1"
 
@@ -35,19 +36,20 @@ LONGEST_WAIT = 10.0
 """Seconds that a client waits for a free thread; longer than a silent one can hold it."""
 
 
-def serve(results: Path, port: int, question: Question | None = None) -> int:
+def serve(results: Path, port: int, question: Question | None = None, picking: Picking = EVERYTHING) -> int:
     """Serve until Ctrl-C.
 
     Args:
         results: the folder; runs may still appear in it.
         port: 0 takes any that is free.
         question: what the statistics answer.
+        picking: which methods are shown; runs of theirs may still appear.
 
     Raises:
         UserError: the port is taken or not ours to use.
         RunFolderError: there is no such folder.
     """
-    server = LiveServer(results, port, question)
+    server = LiveServer(results, port, question, picking)
     try:
         # In here, since who reads the line may press Ctrl-C at once.
         print(printable(f"serving {results} at {server.url} (Ctrl-C ends)"), flush=True)
@@ -72,8 +74,10 @@ class LiveServer(ThreadingHTTPServer):
     request_queue_size = 128
     """Connections that wait while all threads are busy."""
 
-    def __init__(self, results: Path, port: int, question: Question | None = None) -> None:
-        self.report = Report(results, results, question)
+    def __init__(
+        self, results: Path, port: int, question: Question | None = None, picking: Picking = EVERYTHING
+    ) -> None:
+        self.report = Report(results, results, question, picking)
         self.report.version()
         self._lock = threading.Lock()
         self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)

@@ -96,7 +96,9 @@ class Report:
         return dataclasses.replace(self._judged[1], left_out=counting.left_out)
 
 
-def write_page(results: Path, out: Path, question: Question, baseline: str | None) -> Path:
+def write_page(
+    results: Path, out: Path, question: Question, baseline: str | None, picking: Picking = EVERYTHING
+) -> Path:
     """Write the page of all runs at or below a folder, and say on stderr what it does not count.
 
     Args:
@@ -104,12 +106,13 @@ def write_page(results: Path, out: Path, question: Question, baseline: str | Non
         out: the file to write.
         question: what the statistics answer.
         baseline: the method that the command line names to compare with; None where it names none.
+        picking: which methods are shown.
 
     Returns:
         the file.
 
     Raises:
-        UserError: there is nothing that looks like a run, or no such baseline.
+        UserError: there is nothing that looks like a run, or no such baseline or method.
         RunFolderError: there is no such folder.
         OSError: the file cannot be written.
     """
@@ -117,7 +120,9 @@ def write_page(results: Path, out: Path, question: Question, baseline: str | Non
         raise UserError(f"--out: expected a file, such as {out / 'report.html'}, got the folder {out}")
     if out.exists() and not is_page(out):
         raise UserError(f"{out}: is there, and is no report, so it is not overwritten; give another --out")
-    data = Report(results, out.parent, question).data()
+    data = Report(results, out.parent, question, picking).data()
+    if any(data["picked"].values()):
+        picking.check(data["picked"]["shown"], data["picked"]["passed_over"])
     blocks = [one["block"] for one in data["comparisons"] if one["block"]]
     check_baseline(baseline, (method["name"] for block in blocks for method in block["methods"]))
     if not data["comparisons"] and not data["left_out"]:

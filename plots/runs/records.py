@@ -18,7 +18,8 @@ from harness.records.config import NO_JUDGE, results_folder
 from harness.records.line import Drawable
 from harness.records.run_folder import Line, RunFolder, SpaceLabel, space_folder, space_name
 from harness.records.statistics import t_half_width
-from plots.runs.columns import Array, Columns, columns_of
+from plots.runs.columns import Array as Array
+from plots.runs.columns import Columns, columns_of
 from plots.runs.spreadsheet import Rows
 
 INTERVAL = "95 % t-interval of the mean"

@@ -50,6 +50,16 @@ class Survey:
     left_out: tuple[LeftOut, ...]
     passed_over: tuple[str, ...] = ()
 
+    def check(self, picking: Picking) -> None:
+        """Refuse a pattern that picks none of the methods, where there is any run.
+
+        Raises:
+            UserError: one picks none.
+        """
+        picked = {method.name for one in self.comparisons for method in one.methods}
+        if picked or self.passed_over:
+            picking.check(picked, self.passed_over)
+
     def keep(self, reason_against: Callable[[Run], str | None]) -> Survey:
         """The survey without the runs that there is a reason against; methods and comparisons left empty go too."""
         left_out = list(self.left_out)

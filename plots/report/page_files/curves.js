@@ -48,10 +48,16 @@ function curvesOf(quantity, { only = null, seeds = false, bands = false, dashes 
 function alongAxis(values, times, quantity) {
   const seconds = chosen("x") === "seconds";
   const { first } = data.quantities[quantity];
-  const epochs = [...values.keys()].filter((epoch) => epoch >= first && (!seconds || isNumber(times[epoch])))
+  // A column has a value for each epoch that the page shows, which are not all of them where there are many runs.
+  const all = current().epochs;
+  const places = [...values.keys()].filter((place) => all[place] >= first && (!seconds || isNumber(times[place])))
     // uPlot joins curves by x, which must rise; an epoch that took no time has no place of its own.
-    .filter((epoch, at, all) => !seconds || at === 0 || times[epoch] > times[all[at - 1]]);
-  return { epochs, x: epochs.map((epoch) => (seconds ? times[epoch] : epoch)), pick: (column) => epochs.map((epoch) => column[epoch]) };
+    .filter((place, at, kept) => !seconds || at === 0 || times[place] > times[kept[at - 1]]);
+  return {
+    epochs: places.map((place) => all[place]),
+    x: places.map((place) => (seconds ? times[place] : all[place])),
+    pick: (column) => places.map((place) => column[place]),
+  };
 }
 
 const runKey = (method, run) => `${method.name}\n${run.seed}`;
@@ -100,7 +106,7 @@ function references(curves, seconds) {
   const key = (dashes, text) => element("span", { class: "key" }, swatch(muted, dashes, 2), text);
   const xs = curves.flatMap((curve) => curve.x);
   if (!xs.length) return { lines, keys };
-  const [low, high] = [Math.min(...xs), Math.max(...xs)];
+  const low = xs.reduce((least, x) => Math.min(least, x), Infinity), high = xs.reduce((most, x) => Math.max(most, x), -Infinity);
   const plain = { colour: muted, width: 1.5, alpha: 1, quantity: "test_error", join: true };
   if (one.random_search.length && !seconds) {
     const epochs = [...one.random_search.keys()].map((at) => at + 1).filter((epoch) => epoch <= high);

@@ -83,6 +83,12 @@ function short(value) {
   return String(Number(value.toPrecision(4))).replace("-", "−");
 }
 
+/** `2nd`, `3rd`, `4th`. */
+function ordinal(number) {
+  const ending = number % 100 >= 11 && number % 100 <= 13 ? "th" : { 1: "st", 2: "nd", 3: "rd" }[number % 10] || "th";
+  return `${number}${ending}`;
+}
+
 /** `1 run`, `2 runs`. */
 function counted(number, noun) {
   return `${number} ${noun}${number === 1 ? "" : "s"}`;

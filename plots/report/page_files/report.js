@@ -3,8 +3,10 @@
    live page has fetched newer data; choices are kept by name, so that they survive. */
 
 const POLL_MILLISECONDS = 3000;
-/* More methods than this, and their bands would hide each other until asked for. */
+/* More methods than this, and their bands and single seeds would hide each other until asked for. */
 const MOST_BANDS = 7;
+/* More methods than this, and a page opens with some of them, and says so. */
+const MOST_METHODS = 20;
 
 const byId = (id) => document.getElementById(id);
 const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
@@ -56,6 +58,20 @@ function comparisonName(one) {
   return one.place + (twins.length > 1 ? `, ${one.table.label} ${one.table.sha256.slice(0, 12)}, ${one.scale}` : "");
 }
 
+/** What the page does not show of the comparison: epochs where there are many runs, methods that were passed over or hidden. */
+function showWhatIsMissing() {
+  const one = current(), { shown, passed_over: passedOver } = data.picked;
+  const hidden = one.methods.filter((method) => state.hidden.has(method.name)).length;
+  const last = one.epochs[one.epochs.length - 1];
+  const texts = [
+    passedOver.length ? `Picked by --only: ${shown.length} of ${counted(shown.length + passedOver.length, "method")} of this folder; the others are not on this page.` : "",
+    one.thinned ? `Thinned: over 200 runs are on this page, so that curves, bands and cells are of every ${ordinal(one.thinned)} epoch (${one.epochs.length} of ${last + 1}); what happens between them is not seen. Statistics are of all epochs. A page of fewer methods (--only) has them all.` : "",
+    hidden ? `${one.methods.length - hidden} of ${counted(one.methods.length, "method")} are drawn; press a name to draw or hide it, twice to draw it alone.` : "",
+  ].filter(Boolean);
+  refill(byId("missing"), ...texts.map((text) => element("p", {}, text)));
+  byId("missing").hidden = !texts.length;
+}
+
 function showRun() {
   const one = current();
   const runs = runsOf(one);
@@ -94,8 +110,36 @@ function showMethods() {
       element("button", { type: "button", class: "chip", "aria-pressed": String(!state.hidden.has(method.name)), "data-key": `method ${method.name}` },
         swatch(shownColour(method.colour), method.dashes), `${method.label}, n=${seeds}${unfinished ? ` (${unfinished} unfinished)` : ""}`),
       () => hide(state.hidden.has(method.name) ? [] : [method.name], state.hidden.has(method.name) ? [method.name] : []),
+      () => drawOnly((name) => name === method.name),
     );
   }));
+  showWhatIsMissing();
+}
+
+/** Draw the methods of this comparison that a test picks, and hide its others. */
+function drawOnly(picks) {
+  const names = current().methods.map((method) => method.name);
+  hide(names.filter((name) => !picks(name)), names.filter(picks));
+}
+
+/** Draw what is written: names or parts of names with commas between them, in which * stands for any letters. */
+function drawWritten() {
+  const words = byId("only").value.split(",").map((word) => word.trim().toLowerCase()).filter(Boolean);
+  const patterns = words.map((word) => (/[*?]/.test(word)
+    ? new RegExp(`^${word.replace(/[.+^${}()|[\]\\]/g, "\\$&").replace(/\*/g, ".*").replace(/\?/g, ".")}$`) : word));
+  const picked = (text) => patterns.some((pattern) => (pattern instanceof RegExp ? pattern.test(text) : text.includes(pattern)));
+  const labels = new Map(current().methods.map((method) => [method.name, method.label.toLowerCase()]));
+  drawOnly((name) => !words.length || picked(name.toLowerCase()) || picked(labels.get(name)));
+}
+
+/** Of very many methods those without a variant's name, or else the first ones, until the reader asks for others. */
+function hideMost() {
+  for (const { methods } of data.comparisons) {
+    if (methods.length <= MOST_METHODS) continue;
+    const presets = methods.filter((method) => !method.name.includes("@"));
+    const drawn = new Set((presets.length > 1 && presets.length <= MOST_METHODS ? presets : methods.slice(0, MOST_BANDS)).map((method) => method.name));
+    methods.filter((method) => !drawn.has(method.name)).forEach((method) => state.hidden.add(method.name));
+  }
 }
 
 function hide(hidden, again) {
@@ -114,9 +158,11 @@ function listen() {
   }
   byId("show-all").addEventListener("click", () => hide([], current().methods.map((method) => method.name)));
   byId("hide-all").addEventListener("click", () => hide(current().methods.map((method) => method.name), []));
+  byId("only").addEventListener("input", drawWritten);
+  document.querySelectorAll(".scroll").forEach(sayWhatIsFurtherRight);
   byId("cell-method").addEventListener("change", (event) => { state.cell.method = event.target.value; showCellChoices(); });
   byId("cell-seed").addEventListener("change", (event) => { state.cell.seed = event.target.value; showCell(); });
-  byId("cell-epoch").addEventListener("input", (event) => { state.cell.epoch = Number(event.target.value); showCell(); });
+  byId("cell-epoch").addEventListener("input", (event) => { state.cell.epoch = current().epochs[Number(event.target.value)]; showCell(); });
   byId("theory-run").addEventListener("change", (event) => { state.theory = event.target.value; showTheory(); });
   byId("theme").addEventListener("change", () => { document.documentElement.dataset.theme = chosen("theme"); show(); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
@@ -154,6 +200,7 @@ async function poll() {
 }
 
 listen();
-byId("show-bands").checked = Math.max(0, ...data.comparisons.map((one) => one.methods.length)) <= MOST_BANDS;
+for (const id of ["show-bands", "show-seeds"]) byId(id).checked = data.comparisons.every((one) => one.methods.length <= MOST_BANDS);
+hideMost();
 show();
 if (document.documentElement.dataset.live === "yes") poll();

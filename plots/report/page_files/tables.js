@@ -15,7 +15,29 @@ function fillTable(table, caption, head, rows, textColumns = new Set()) {
 }
 
 function scrollable(label, table) {
-  return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, table);
+  const scroller = element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, table);
+  const host = element("div", {}, scroller);
+  sayWhatIsFurtherRight(scroller);
+  return host;
+}
+
+/** Above a table that is wider than its place: how many of its columns are further right. */
+function sayWhatIsFurtherRight(scroller) {
+  const cue = element("p", { class: "cue", hidden: true });
+  scroller.before(cue);
+  const say = () => {
+    const more = scroller.scrollWidth - scroller.clientWidth - scroller.scrollLeft > 1;
+    const edge = scroller.getBoundingClientRect().right + 1;
+    const heads = [...scroller.querySelectorAll("thead th")];
+    const beyond = heads.filter((head) => head.getBoundingClientRect().right > edge).length;
+    scroller.classList.toggle("more", more);
+    cue.hidden = !more;
+    cue.textContent = `${beyond} of ${counted(heads.length, "column")} ${beyond === 1 ? "is" : "are"} further right: scroll the table sideways.`;
+  };
+  scroller.addEventListener("scroll", say, { passive: true });
+  const watcher = new ResizeObserver(say);
+  watcher.observe(scroller);
+  for (const child of scroller.children) watcher.observe(child);
 }
 
 function factList(host, facts) {
@@ -77,8 +99,10 @@ function fillSummary(table, data, comparison, sort, onSort) {
     sorted(rows, chosen, sort.ascending).map((row) => columns.map((column) => column.text(row))));
 }
 
-function pressed(button, action) {
+/** A button with what it does, and what it does when pressed twice. */
+function pressed(button, action, twice = null) {
   button.addEventListener("click", action);
+  if (twice) button.addEventListener("dblclick", twice);
   return button;
 }
 

@@ -14,13 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from harness.records import statistics
 from harness.records.statistics import (
+    LEVEL,
+    RESAMPLES,
     Estimate,
     average_ranks,
     cliffs_delta,
     found_difference,
     holm,
     interquartile_mean,
+    interquartile_means,
     mann_whitney,
     mean_interval,
     miss_rate,
@@ -322,3 +326,25 @@ def test_many_differences_are_flipped_at_random_the_same_every_time() -> None:
     values = np.random.default_rng(0).normal(0.3, 1, 40)
     assert sign_flip(values) == sign_flip(values)
     assert sign_flip(values) == pytest.approx(stats.ttest_1samp(values, 0).pvalue, abs=0.02)
+
+
+def test_interquartile_means_at_once_are_those_of_each_alone_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "_MOST_DRAWN", 2**19)
+    generator = np.random.default_rng(7)
+    sizes = [(6,), (6,), (1,), (20,), (6, 5), (), (6,), (6, 5), (20,), (2, 1), *[(6,)] * 9]
+    samples = [[generator.normal(size=size) for size in its] for its in sizes]
+    for strata, estimate in zip(samples, interquartile_means(samples), strict=True):
+        assert repr(estimate) == repr(_alone(strata))
+
+
+def _alone(strata: list[Array]) -> Estimate:
+    """One sample by itself, with draws of its own."""
+    values = np.concatenate(strata) if strata else np.empty(0)
+    value = float(stats.trim_mean(values, 0.25)) if len(values) else math.nan
+    if not strata or min(map(len, strata)) < 2:
+        return Estimate(value, math.nan, math.nan)
+    generator = np.random.default_rng(0)
+    drawn = [stratum[generator.integers(0, len(stratum), (RESAMPLES, len(stratum)))] for stratum in strata]
+    means = stats.trim_mean(np.concatenate(drawn, axis=1), 0.25, axis=1)
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(value, float(low), float(high))
