@@ -146,8 +146,12 @@ def _bootstrapped(samples: Sequence[Sequence[Array]], draws: Sequence[npt.NDArra
     drawn = np.concatenate(
         [np.stack(stratum)[:, drawn] for stratum, drawn in zip(zip(*samples, strict=True), draws, strict=True)], axis=2
     )
-    # A row a resample, as for one sample alone: with a further axis numpy would add up in another order.
-    means = stats.trim_mean(drawn.reshape(-1, drawn.shape[2]), 0.25, axis=1).reshape(len(samples), RESAMPLES)
+    # What scipy's trim_mean does, which looks for NaN first. A row a resample, as for one sample alone: with a further
+    # axis numpy would add up in another order.
+    rows = drawn.reshape(-1, drawn.shape[2])
+    cut = int(0.25 * rows.shape[1])
+    rows.partition((cut, rows.shape[1] - cut - 1), axis=1)
+    means = rows[:, cut : rows.shape[1] - cut].mean(axis=1).reshape(len(samples), RESAMPLES)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1)
     return low, high
 

@@ -77,7 +77,8 @@ def report_data(results: Path, found: Survey, judgement: Judgement, base: Path) 
             run for one in found.comparisons for method in one.methods for run in method.runs
         ),
     }
-    return dict(plain(content))
+    # The curves, most of it all, are plain already.
+    return {**plain({key: value for key, value in content.items() if key != "comparisons"}), "comparisons": comparisons}
 
 
 def _key(one: Comparison | Block) -> tuple[str, SpaceLabel, str, str, str]:
@@ -147,7 +148,8 @@ def _comparison(
     configs = {method.name: _config(method.runs[0]) for method in comparison.methods}
     first = next(iter(configs.values()))
     ordered = sorted(comparison.methods, key=lambda method: style.drawing_order(method.name))
-    return {
+    methods = [_method(method, comparison, cells, base, kept) for method in ordered]
+    shown = {
         "bench": comparison.bench,
         "space": comparison.space,
         "place": comparison.place,
@@ -165,13 +167,12 @@ def _comparison(
         "warnings": list(_warnings(comparison, configs)),
         "optimum": comparison.optimum,
         "random_search": [_rounded(error) for error in comparison.random_search],
-        "machines": sorted({machine(run.path) for method in ordered for run in method.runs}),
-        "methods": [_method(method, comparison, cells, base, kept) for method in ordered],
-        "cells": cells.known,
+        "machines": sorted({run["machine"] for method in methods for run in method["runs"]}),
         "cell_labels": list(cells.labels),
         "settings": settings_of(configs),
         "block": None if block is None else _block(block, metric),
     }
+    return {**plain(shown), "methods": methods, "cells": cells.known}
 
 
 def _warnings(comparison: Comparison, configs: Mapping[str, Data]) -> Iterator[str]:

@@ -167,7 +167,7 @@ def test_published_runs_are_shown(name: str, tmp_path: Path, open_page: Open) ->
     main([str(results), "--out", str(tmp_path / "report.html")])
     opened = open_page(url(tmp_path))
     assert opened.page.locator("#raw-table tbody tr").count() == len(list(results.rglob("epochs.jsonl")))
-    assert opened.page.locator("#warnings .warning").count() == 2, "a stand-in table, and a small network"
+    assert opened.page.locator("#warnings .warning").count() == 2, "no official table, and a small network"
     assert inked(opened.page, "anytime", VERMILION) > 20
     assert opened.complaints == []
 

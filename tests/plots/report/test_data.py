@@ -181,9 +181,27 @@ def test_links_lead_from_the_page_to_the_lines(tmp_path: Path) -> None:
     assert os.path.samefile(pages / unquote(run["lines"]), results / "synthetic/space1/darts/seed0/epochs.jsonl")
 
 
-def test_stand_in_tables_and_small_networks_are_warned_of(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("other", "Not an official table: test errors come from synthetic (kind: other)"),
+        ("measured", "A table of another benchmark: test errors come from synthetic"),
+        ("stand-in", "Stand-in table: test errors come from synthetic"),
+        ("surrogate", "Estimated errors: test errors are what the surrogate synthetic predicts"),
+        ("trained", "No table: test errors are of architectures that were trained"),
+    ],
+)
+def test_where_errors_come_from_is_said_by_the_kind_of_table(tmp_path: Path, kind: str, says: str) -> None:
     (path,) = write_runs(tmp_path, ["darts"], [1], seeds=1, epochs=1)
-    assert [text.split(":")[0] for text in data_of(tmp_path)["comparisons"][0]["warnings"]] == ["Stand-in table"]
+    edit_config(path, lambda config: {**config, "table": {**config["table"], "kind": kind}})
+    (warning,) = data_of(tmp_path)["comparisons"][0]["warnings"]
+    assert warning.startswith(says)
+    assert warning.endswith(". They cannot be set beside the paper's.")
+
+
+def test_other_tables_and_small_networks_are_warned_of(tmp_path: Path) -> None:
+    (path,) = write_runs(tmp_path, ["darts"], [1], seeds=1, epochs=1)
+    assert [text.split(":")[0] for text in data_of(tmp_path)["comparisons"][0]["warnings"]] == ["Not an official table"]
 
     def official(config: dict[str, Any]) -> dict[str, Any]:
         return {**config, "table": {**config["table"], "kind": "official"}}
