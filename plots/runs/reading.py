@@ -11,6 +11,7 @@ from harness.records.catalogue import Quantity, catalogue
 from harness.records.config import Config, differing, read_config
 from harness.records.line import DIVERGED
 from harness.records.run_folder import Line, RunFolder, RunFolderError, SpaceLabel
+from harness.records.skimming import epochs_without_alphas
 from plots.runs.columns import NUMBERS
 from plots.runs.records import Run
 
@@ -52,7 +53,7 @@ def read_entry(folder: RunFolder) -> Entry:
         OSError: a file cannot be read.
     """
     config = read_config(folder)
-    lines = folder.epochs()
+    lines = epochs_without_alphas(folder)
     _refuse_other_conditions(folder, config, lines)
     if lines and (what := lines[-1].get(DIVERGED)):
         raise RunFolderError(f"{folder.path}: diverged ({what})")
