@@ -28,6 +28,7 @@ from tests.support.synthetic_runs import PAPERS_METHODS, write_runs
 
 ROOT = Path(__file__).parents[1]
 VARIANTS = 7
+COMMANDS = ("compare", "report", "plot")
 MEBIBYTE = 2**20
 
 
@@ -58,12 +59,13 @@ def build(results: Path, variants: int, seeds: int, epochs: int, theory: bool) -
     return len(paths)
 
 
-def measure(results: Path, out: Path, checkout: Path, repeats: int) -> None:
+def measure(results: Path, out: Path, checkout: Path, repeats: int, commands: Sequence[str]) -> None:
     """Print a row for each command, cold and warm: medians of processor seconds and peak memory, and what it wrote."""
     print(f"{'command':12}{'cache':8}{'processor s':>12}{'wall s':>9}{'peak MiB':>10}{'written MB':>12}")
     written = {"compare": out / "statistics", "report": out / "report.html", "plot": out / "figures"}
     further = {"plot": ["--figure", "4"]}
-    for command, target in written.items():
+    for command in commands:
+        target = written[command]
         arguments = [f"harness.{command}", str(results), "--out", str(target), *further.get(command, [])]
         timed: dict[str, list[tuple[float, float, float]]] = {"empty": [], "filled": []}
         for _ in range(repeats):
@@ -125,11 +127,12 @@ def main() -> None:
     measures.add_argument("--out", type=Path, default=Path("/tmp/many-measured"))
     measures.add_argument("--checkout", type=Path, default=ROOT)
     measures.add_argument("--repeats", type=int, default=3)
+    measures.add_argument("--commands", nargs="+", choices=COMMANDS, default=COMMANDS)
     asked = parser.parse_args()
     if asked.command == "build":
         print(build(asked.results, asked.variants, asked.seeds, asked.epochs, asked.theory), "runs")
     else:
-        measure(asked.results.resolve(), asked.out.resolve(), asked.checkout.resolve(), asked.repeats)
+        measure(asked.results.resolve(), asked.out.resolve(), asked.checkout.resolve(), asked.repeats, asked.commands)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from harness.records.files import UnreadableFileError, parse_json, read_regular
 from harness.records.run_folder import EPOCHS, MOST_BYTES, Line, RunFolder
 
 ALPHAS = "alphas"
+_KEY = b'"alphas":'
 _RECORDED_ALPHAS = re.compile(rb', "alphas": (\[[][0-9eE+\-., ]*\])')
 
 
@@ -70,15 +71,12 @@ def _verified(text: bytes, previous: str) -> tuple[Line, str] | None:
     if ALPHAS in line:
         return None
     recorded = match[1].replace(b", ", b",")
-    before = _members({key: value for key, value in line.items() if key < ALPHAS})
-    after = _members({key: value for key, value in line.items() if key > ALPHAS})
-    members = b",".join(part for part in (before, b'"alphas":' + recorded, after) if part)
-    if hashlib.sha256(previous.encode() + b"{" + members + b"}").hexdigest()[:DIGITS] != check:
-        return None
     line[ALPHAS] = recorded != b"[]"
+    # A quotation mark within a text has a backslash before it, so that this is where the entry stands.
+    before, *after = canonical(line).split(_KEY)
+    if len(after) != 1:
+        return None
+    content = before + _KEY + recorded + after[0].removeprefix(b"true").removeprefix(b"false")
+    if hashlib.sha256(previous.encode() + content).hexdigest()[:DIGITS] != check:
+        return None
     return line, check
-
-
-def _members(content: Line) -> bytes:
-    """Canonical JSON without its braces."""
-    return canonical(content)[1:-1]

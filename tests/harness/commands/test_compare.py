@@ -18,6 +18,7 @@ from harness.commands.compare import main
 from harness.errors import UserError
 from plots.judgement import findings
 from plots.judgement.measures import MEASURES
+from plots.runs import cache
 from tests.support.synthetic_runs import PAPERS_METHODS, write_runs
 
 ROOT = Path(__file__).parents[3]
@@ -190,3 +191,34 @@ def test_no_run_that_counts_names_the_reasons_and_no_more_than_three(tmp_path: P
         (path / "epochs.jsonl").write_text("")
     with pytest.raises(UserError, match=r"seed2: unfinished: 0 of 2 epochs, \.\.\.\)"):
         main([str(tmp_path)])
+
+
+def test_only_some_methods_are_compared_and_the_smaller_family_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_runs(tmp_path, ["darts", "gdas", "gdas@cold", "nasp"], [1], seeds=3, epochs=4)
+    main([str(tmp_path), "--only", "gdas*,darts"])
+    printed = " ".join(capsys.readouterr().out.split())
+    (block,) = json.loads((tmp_path / "statistics" / "judgement.json").read_text())["blocks"]
+    assert [method["name"] for method in block["methods"]] == ["darts", "gdas", "gdas@cold"]
+    assert len(block["family"]["tests"]) == 2
+    assert "--only passed over 1 method: p is adjusted over the tests shown alone" in printed
+
+
+def test_a_pattern_that_picks_nothing_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_runs(tmp_path, ["darts"], [1], seeds=1, epochs=1)
+    assert run_command(lambda: main([str(tmp_path), "--only", "gdas"])) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "error: --only: expected a method that is here, or a pattern of some, got 'gdas'; known: darts"
+
+
+def test_the_same_is_written_from_copies_of_what_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "SETTLING", -(10**18))
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    results = tmp_path / "results"
+    write_runs(results, ["darts", "gdas"], [1, 2], seeds=3, epochs=6)
+    for name in ("first", "second"):
+        main([str(results), "--out", str(tmp_path / name)])
+        monkeypatch.setattr(cache, "read_entry", None)
+    for path in (tmp_path / "first").iterdir():
+        assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes()

@@ -20,6 +20,7 @@ from harness.records.line import Graph, nasbench_graph
 from plots.drawing import cell
 from plots.judgement.findings import Question
 from plots.judgement.judging import judge
+from plots.report import thinning
 from plots.report.live import LiveServer
 from plots.runs.survey import survey
 from tests.support.browser import chromium
@@ -624,3 +625,40 @@ def test_126_runs_of_100_epochs_open_in_under_3_seconds(tmp_path: Path, open_pag
     opened.page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
     assert time.perf_counter() - before < OPEN_SECONDS
     assert inked(opened.page, "anytime", VERMILION) > 20
+
+
+def test_a_page_of_many_methods_opens_with_some_and_draws_those_that_are_written(
+    tmp_path: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thinning, "MOST_RUNS", 20)
+    names = [f"{method}{name}" for method in PAPERS_METHODS for name in ("", "@a", "@b")]
+    write_runs(tmp_path, names, [1], seeds=1, epochs=30)
+    main([str(tmp_path)])
+    page = open_page(url(tmp_path)).page
+    drawn = page.locator("#methods .chip[aria-pressed=true]")
+    assert drawn.count() == len(PAPERS_METHODS)
+    missing = page.locator("#missing").inner_text()
+    assert "every 2nd epoch (17 of 31)" in missing
+    assert "7 of 21 methods are drawn" in missing
+    page.fill("#only", "SDARTS*, pc_darts@b")
+    assert sorted(text.split(",")[0] for text in drawn.all_inner_texts()) == [
+        *("PC-DARTS @b", "SDARTS-ADV", "SDARTS-ADV @a", "SDARTS-ADV @b", "SDARTS-RS", "SDARTS-RS @a", "SDARTS-RS @b"),
+    ]
+    page.fill("#only", "")
+    assert drawn.count() == len(names)
+    page.locator("#methods .chip", has_text="GDAS @a").dblclick()
+    assert [text.split(",")[0] for text in drawn.all_inner_texts()] == ["GDAS @a"]
+    page.locator("#cell-epoch").focus()
+    press(page, "ArrowLeft")
+    assert page.locator("#cell-at").inner_text() == "28 of 30"
+    press(page, "Home", "ArrowRight")
+    assert page.locator("#cell-at").inner_text() == "1 of 30"
+
+
+def test_a_table_says_how_many_of_its_columns_are_out_of_sight(study: Path, open_page: Open) -> None:
+    page = open_page(url(study), width=390).page
+    cue = page.locator("#summary .cue")
+    assert cue.inner_text().endswith("of 13 columns are further right: scroll the table sideways.")
+    page.locator("#summary .scroll").evaluate("(scroller) => { scroller.scrollLeft = scroller.scrollWidth; }")
+    cue.wait_for(state="hidden")
+    assert open_page(url(study), width=1600).page.locator("#summary .cue").is_hidden()

@@ -114,6 +114,13 @@ def test_the_same_content_in_other_letters_is_read_in_full(
     assert full_readings == [folder.path]
 
 
+def test_an_entry_of_that_name_within_another_is_read_in_full(folder: RunFolder, full_readings: list[Path]) -> None:
+    folder.append({"epoch": 4, "inner": {"alphas": [1], "beta": 2}, "alphas": [3]})
+    folder.append({"epoch": 5, "inner": {"beta": 2, "alphas": [1]}})
+    assert epochs_without_alphas(folder) == RunFolder(folder.path).recorded().lines
+    assert full_readings == [folder.path]
+
+
 def test_lines_without_checksums_and_folders_without_lines_are_left_to_the_full_reading(
     folder: RunFolder, full_readings: list[Path]
 ) -> None:
