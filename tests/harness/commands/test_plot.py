@@ -256,3 +256,15 @@ def test_an_option_that_a_figure_would_ignore_is_refused_with_the_figures_that_t
     write_run(tmp_path, "darts", 0, [0.9, 0.3, 0.2, 0.1])
     assert run_command(lambda: main([str(tmp_path), "--figure", "4,theory", "--x", "seconds"])) == 2
     assert capsys.readouterr().err == "error: --x is not of figure theory; it goes with --figure 3, 4\n"
+
+
+@pytest.mark.parametrize("figure", [[], ["--figure", "quantity:test_error"]])
+def test_only_what_is_picked_is_drawn(tmp_path: Path, figure: list[str]) -> None:
+    for method in ("darts", "gdas", "pc_darts"):
+        write_run(tmp_path, method, 0, [0.9, 0.3, 0.2, 0.1])
+    assert main([str(tmp_path), "--only", "*darts", *figure]) == 0
+    texts = [path.read_text() for path in (tmp_path / "figures").glob("*.csv")]
+    drawn = {row["method"] for text in texts for row in csv.DictReader(text.splitlines())}
+    assert drawn == {"darts", "pc_darts"}
+    with pytest.raises(UserError, match=r"--only: expected a method that is here.*got 'enas'"):
+        main([str(tmp_path), "--only", "enas", *figure])

@@ -134,3 +134,18 @@ def test_what_is_left_out_is_said_and_of_many_their_number(
         assert [line.partition(": epochs.jsonl:1")[0] for line in lines] == [f"left out: {path}" for path in paths[1:]]
     else:
         assert lines == ["left out: 6 folders; the page lists them with the reasons"]
+
+
+def test_only_the_methods_picked_are_on_the_page_which_says_how_many_were_passed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_runs(tmp_path, ["darts", "gdas", "gdas@cold"], [1], seeds=2, epochs=3)
+    main([str(tmp_path), "--only", "gdas*"])
+    text = (tmp_path / "report.html").read_text()
+    data = json.loads(text.split('id="data">')[1].split("</script>")[0])
+    assert [method["name"] for method in data["comparisons"][0]["methods"]] == ["gdas", "gdas@cold"]
+    assert data["picked"] == {"shown": ["gdas", "gdas@cold"], "passed_over": ["darts"]}
+    assert data["left_out"] == []
+    capsys.readouterr()
+    assert run_command(lambda: main([str(tmp_path), "--only", "sdarts*"])) == 2
+    assert "--only: expected a method that is here" in capsys.readouterr().err
