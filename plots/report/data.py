@@ -109,7 +109,7 @@ def _quantity(quantity: Quantity) -> Data:
 
 def _picked(found: Survey) -> Data:
     """Which methods `--only` left on the page and which it passed over; both empty where it was not asked."""
-    shown = {method.name for one in found.comparisons for method in one.methods}
+    shown = {method.name for comparison in found.comparisons for method in comparison.methods}
     return {"shown": sorted(shown) if found.passed_over else [], "passed_over": list(found.passed_over)}
 
 

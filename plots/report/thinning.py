@@ -62,17 +62,19 @@ def kept_epochs(comparisons: Sequence[Comparison], quantities: Iterable[Quantity
         quantities: those that have a curve where a run has recorded them.
     """
     quantities = list(quantities)
-    runs = sum(len(method.runs) for one in comparisons for method in one.methods)
-    numbers = sum(_numbers(one, quantities) for one in comparisons)
+    runs = sum(len(method.runs) for comparison in comparisons for method in comparison.methods)
+    numbers = sum(_numbers(comparison, quantities) for comparison in comparisons)
     wanted = max(2, math.ceil(numbers / MOST_NUMBERS)) if runs > MOST_RUNS else 1
-    return [_kept(one, wanted) for one in comparisons]
+    return [_kept(comparison, wanted) for comparison in comparisons]
 
 
 def _numbers(comparison: Comparison, quantities: Sequence[Quantity]) -> int:
     """How many numbers the curves of a comparison have in full: seeds, their means and bands, seconds and cells."""
     columns = 0
     for method in comparison.methods:
-        recorded = [sum(bool(np.isfinite(run.values(one)).any()) for one in quantities) for run in method.runs]
+        recorded = [
+            sum(bool(np.isfinite(run.values(quantity)).any()) for quantity in quantities) for run in method.runs
+        ]
         columns += sum(recorded) + 2 * len(recorded) + 3 * max(recorded, default=0) + 1
     return columns * (_last(comparison) + 1)
 
