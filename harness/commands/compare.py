@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.claims:
         if options.results is None:
             raise UserError("expected RESULTS, the folder given to `harness.run --results` (see --help)")
-        asked = {name: getattr(options, name) for name in ("metric", "family", "baseline", "epochs")}
+        asked = {name: getattr(options, name) for name in ("metric", "family", "baseline", "epochs", "only")}
         if given := [name for name, value in asked.items() if value != _parser().get_default(name)]:
             raise UserError(f"--claims has tests of its own; leave --{given[0]} away")
         from plots.judgement.claims_text import report_claims

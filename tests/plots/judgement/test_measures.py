@@ -130,6 +130,6 @@ def test_a_fifth_of_the_epochs_leaves_out_the_untrained_state_and_what_is_missin
     lines = [
         {"epoch": epoch, "test_error": error} for epoch, error in enumerate([0.9, 1, 2, 3, None, 5, 6, 7, 8, 9, 10])
     ]
-    run = Run(Path("seed0"), 0, 10, lines)
+    run = Run.of_lines(Path("seed0"), 0, 10, lines)
     assert [mean_in_fifth(run, TEST_ERROR, number) for number in (1, 2, 5)] == [1.5, 3, 9.5]
-    assert math.isnan(mean_in_fifth(Run(Path("seed0"), 0, 10, lines[:5]), TEST_ERROR, 5))
+    assert math.isnan(mean_in_fifth(Run.of_lines(Path("seed0"), 0, 10, lines[:5]), TEST_ERROR, 5))
