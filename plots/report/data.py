@@ -186,8 +186,10 @@ def _warnings(comparison: Comparison, configs: Mapping[str, Data]) -> Iterator[s
         yield f"{source.format(table=comparison.table)}. They cannot be set beside the paper's."
     networks = [(config.get("settings") or {}).get("network") for config in configs.values()]
     sizes = {(one.get("channels"), one.get("cells")) for one in networks if isinstance(one, dict)}
-    if sizes and sizes != {PAPERS_NETWORK}:
+    if isinstance(comparison.space, int) and sizes and sizes != {PAPERS_NETWORK}:
         yield f"Scaled-down search: {comparison.scale}; the paper's supernet has 16 channels and 9 cells."
+    elif "scaled down" in comparison.scale:
+        yield f"Scaled-down search: {comparison.scale}."
 
 
 _SOURCES = {

@@ -212,6 +212,17 @@ def test_other_tables_and_small_networks_are_warned_of(tmp_path: Path) -> None:
     assert [text.split(":")[0] for text in data_of(tmp_path)["comparisons"][0]["warnings"]] == ["Scaled-down search"]
 
 
+def test_the_papers_supernet_is_named_in_its_own_spaces_alone(tmp_path: Path) -> None:
+    (path,) = write_runs(tmp_path, ["darts"], [1], seeds=1, epochs=1)
+    small = {"space": "nb201", "table": {"kind": "official"}, "settings": {"network": {"channels": 8, "cells": None}}}
+    edit_config(path, lambda config: {**config, **small, "scale": "8 channels"})
+    assert data_of(tmp_path)["comparisons"][0]["warnings"] == []
+    edit_config(path, lambda config: {**config, "scale": "8 channels; supernet scaled down, table in full"})
+    assert data_of(tmp_path)["comparisons"][0]["warnings"] == [
+        "Scaled-down search: 8 channels; supernet scaled down, table in full."
+    ]
+
+
 def test_settings_are_told_apart_by_whether_methods_differ(tmp_path: Path) -> None:
     darts, gdas = write_runs(tmp_path, ["darts", "gdas"], [1], seeds=1, epochs=1)
     edit_config(darts, lambda config: {**config, "settings": {"weights": {"decay": 0.1, "momentum": 0.9}}})
