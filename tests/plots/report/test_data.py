@@ -214,10 +214,12 @@ def test_other_tables_and_small_networks_are_warned_of(tmp_path: Path) -> None:
 
 def test_the_papers_supernet_is_named_in_its_own_spaces_alone(tmp_path: Path) -> None:
     (path,) = write_runs(tmp_path, ["darts"], [1], seeds=1, epochs=1)
-    small = {"space": "nb201", "table": {"kind": "official"}, "settings": {"network": {"channels": 8, "cells": None}}}
-    edit_config(path, lambda config: {**config, **small, "scale": "8 channels"})
+    small = {"space": "nb201", "settings": {"network": {"channels": 8, "cells_per_stage": 1}}}
+    edit_config(path, lambda config: {**config, **small, "table": {**config["table"], "kind": "official"}})
     assert data_of(tmp_path)["comparisons"][0]["warnings"] == []
-    edit_config(path, lambda config: {**config, "scale": "8 channels; supernet scaled down, table in full"})
+    scale = {"scale": "8 channels; supernet scaled down, table in full"}
+    edit_config(path, lambda config: {**config, **scale})
+    edit_lines(path, lambda line: {**line, **scale})
     assert data_of(tmp_path)["comparisons"][0]["warnings"] == [
         "Scaled-down search: 8 channels; supernet scaled down, table in full."
     ]
