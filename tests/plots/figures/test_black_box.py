@@ -47,7 +47,7 @@ def test_over_seconds_both_kinds_stand_on_one_axis_with_what_each_was_charged(tm
     (group,), _ = survey_black_box(tmp_path)
     figure = black_box.draw_over_seconds(group, survey(DEMO).comparisons)
     said = words(figure)
-    assert "regularised_evolution, n=4, black-box" in said
+    assert "Regularised evolution, n=4, black-box" in said
     assert "DARTS, one-shot, n=6" in said
     assert "Black-box methods are charged made-up seconds" in said
     assert "One-shot methods are charged their own seconds of training the supernet, by the clock" in said
