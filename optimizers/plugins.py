@@ -16,6 +16,7 @@ from importlib.metadata import EntryPoint
 from types import ModuleType
 
 from optimizers.base import Optimizer
+from optimizers.black_box.base import BlackBox
 from spaces.plugins import PluginError, load_entry, offered, offers_of
 
 GROUP = "one_shot_nas_harness.optimizers"
@@ -58,6 +59,8 @@ def load_offer(entries: list[EntryPoint]) -> type[Optimizer]:
 def _checked(offered: object, what: str) -> type[Optimizer]:
     if isinstance(offered, type) and issubclass(offered, Optimizer):
         return offered
+    if isinstance(offered, type) and issubclass(offered, BlackBox):
+        raise PluginError(f"{what}: a black-box method, which sees no weights; `python -m harness.blackbox` runs it")
     got = (
         f"the class {offered.__name__}" if isinstance(offered, type) else f"an object of type {type(offered).__name__}"
     )

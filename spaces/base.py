@@ -18,7 +18,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -213,6 +213,21 @@ class CellChoices:
 
     inputs: int
     nodes: tuple[NodeChoices, ...]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One of the choices that make an architecture, each free of the others: a categorical variable.
+
+    Attributes:
+        name: such as `edge 1<-0` or `parents of 3`.
+        kind: `operation`, or `parents`, whose values are sets of as many nodes each.
+        values: labels of operations, or tuples of nodes in ascending order; at least two.
+    """
+
+    name: str
+    kind: Literal["operation", "parents"]
+    values: tuple[Any, ...]
 
 
 ConfigType = TypeVar("ConfigType")
@@ -436,6 +451,30 @@ class Space(ABC, Generic[ConfigType]):
             choices: for each cell of `choices`, for each of its nodes, the parents and the operations by number.
         """
         raise NotImplementedError(f"{self.name}: offers a controller no choices")
+
+    def variables(self) -> tuple[Variable, ...]:
+        """The choices that make an architecture, for methods that vary one at a time (`spaces.variables`).
+
+        Each combination of their values is an architecture, and `sample` draws all combinations alike. What leaves no
+        choice is none of them.
+
+        Raises:
+            NotImplementedError: the space says no such thing.
+        """
+        raise NotImplementedError(f"{self.name}: offers no variables")
+
+    def values_of(self, architecture: Architecture) -> tuple[int, ...]:
+        """For each of the `variables` the place of the architecture's value among its values.
+
+        Raises:
+            NotImplementedError: the space offers no variables.
+            ValueError: the architecture is none of this space.
+        """
+        raise NotImplementedError(f"{self.name}: offers no variables")
+
+    def of_values(self, values: Sequence[int]) -> Architecture:
+        """The architecture with these values, the inverse of `values_of`; raises `NotImplementedError` likewise."""
+        raise NotImplementedError(f"{self.name}: offers no variables")
 
     def enumerate(self) -> list[Architecture]:
         """Every architecture that a search can return, one for each key, in a fixed order.

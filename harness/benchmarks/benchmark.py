@@ -51,6 +51,7 @@ class Benchmark:
         default_judge: one of `JUDGE_KINDS`, what judges its searches unless something else is asked for.
         recipe: how its architectures are trained from scratch, fields of `harness.judges.recipe.TrainRecipe`.
         spaces: what it says of single spaces.
+        black_box: settings of black-box methods that suit it, by dotted key; they override the methods' own.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Benchmark:
     default_judge: str = "table"
     recipe: Mapping[str, Any] = field(default_factory=dict)
     spaces: Mapping[SpaceLabel, SpaceScale] = field(default_factory=dict)
+    black_box: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def settings(self) -> dict[str, Any]:

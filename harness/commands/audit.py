@@ -21,13 +21,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
 
-    from harness.records.audit import audit
+    from harness.records.audit import audit, audit_repeats
+    from harness.records.repeats import find_repeats
     from harness.records.run_folder import RunFolderError, find_folders
 
     folders, _ = find_folders(options.results)
-    if not folders:
+    repeats = find_repeats(options.results)
+    if not folders and not repeats:
         raise RunFolderError(f"{options.results}: no run here; expected the folder given to `harness.run --results`")
-    findings = [audit(folder) for folder in folders]
+    findings = [*map(audit, folders), *map(audit_repeats, repeats)]
     failing = [finding for finding in findings if finding.failure]
     unchecked = [finding for finding in findings if finding.unchecked]
     for finding in failing:

@@ -37,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import torch
 
     from harness.conformance import Subject, all_checks
+    from harness.conformance.black_box import black_box_promises
     from harness.search.setup import known_method, known_space
+    from optimizers.black_box.registry import is_black_box_name
     from optimizers.registry import list_methods
 
     # The tiny network's operations are too small to share out.
@@ -45,11 +47,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         for check in all_checks():
             print(f"{check.name}\n{textwrap.indent(textwrap.fill(check.promise, 116), '    ')}")
+        for name, promise in black_box_promises():
+            print(f"{name} (black-box methods)\n{textwrap.indent(textwrap.fill(promise, 116), '    ')}")
         return 0
     if unknown := set(options.skip) - {check.name for check in all_checks()}:
         raise UserError(f"--skip: no check is called {unknown.pop()!r}; --list prints them")
     space = known_space(options.space) if options.space else None
     every = [method.name for method in list_methods()]
+    black_box = [name for name in options.optimizers if is_black_box_name(name)]
+    if black_box and (options.skip or len(black_box) < len(options.optimizers)):
+        raise UserError(f"{black_box[0]} is a black-box method; check such by themselves, and without --skip")
+    if black_box:
+        kept = [_report_black_box(name, options.space or "nb201", settings) for name in black_box]
+        return 0 if all(kept) else EXIT_BROKEN
     names = [name for given in options.optimizers for name in (every if given == "all" else [given])]
     subjects = [Subject(known_method(name), settings, space) for name in names]
     for subject in subjects if settings else []:
@@ -79,6 +89,24 @@ def _report(subject: Subject, skip: Sequence[str]) -> bool:
     return not broken
 
 
+def _report_black_box(name: str, space_name: str, settings: dict[str, str]) -> bool:
+    """Print a line for each promise of a black-box method, and say whether none is broken."""
+    from harness.ask_tell.request import method_config
+    from harness.conformance.black_box import BlackBoxSubject, judge_black_box
+    from harness.search.setup import known_space
+    from optimizers.black_box.registry import get_black_box
+
+    method, space = get_black_box(name), known_space(space_name)
+    subject = BlackBoxSubject(name, method.method_class, method_config(method, {}, settings), space)
+    print(f"{name}, a black-box method, in space {space.label}, errors made up", flush=True)
+    broken = 0
+    for statement, words in judge_black_box(subject):
+        broken += bool(words)
+        print(f"  {_MARKS['broken' if words else 'kept']}  {statement}{f': {words}' if words else ''}", flush=True)
+    print(f"{name}: {f'{broken} promises broken' if broken else 'keeps the contract'}", flush=True)
+    return not broken
+
+
 _MARKS = {"kept": "ok    ", "broken": "BROKEN", "not judged": "-     "}
 
 
@@ -86,7 +114,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog="python -m harness.check",
         description="Put an optimizer through the promises of optimizers/base.py on a tiny network on the CPU, in "
-        "seconds, and say in words which it breaks and where to look. The exit status is 1 if any is broken.",
+        "seconds, and say in words which it breaks and where to look; a black-box method through those of "
+        "optimizers/black_box/base.py, by default in nb201. The exit status is 1 if any is broken.",
     )
     add = parser.add_argument
     add(

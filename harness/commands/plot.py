@@ -22,7 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.results is None and "list" not in options.figure:
         raise UserError("expected RESULTS, the folder given to `harness.run --results`; `--figure list` needs none")
     if given and not options.figure:
-        raise UserError("--methods, --x, --y, --best-by, --band and --epochs are of figures by name; add --figure NAME")
+        raise UserError(
+            "--methods, --x, --y, --best-by, --band, --epochs and --beside are of figures by name; add --figure NAME"
+        )
 
     from plots.drawing.pages import Options
     from plots.figures.writing import draw_named, draw_overview, list_figures
@@ -40,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
             interval=options.band == "interval",
             epochs=tuple(options.epochs),
             vertical=options.y,
+            beside=options.beside,
         )
         draw_named(options.results, options.figure, asked, given, options.out, picking)
     else:
@@ -56,6 +59,7 @@ def _given(options: argparse.Namespace) -> list[str]:
         "--best-by": options.best_by is not None,
         "--band": options.band != "deviation",
         "--epochs": bool(options.epochs),
+        "--beside": options.beside is not None,
     }
     return [option for option, is_given in given.items() if is_given]
 
@@ -120,6 +124,13 @@ def _parser() -> OneLineParser:
     )
     named.add_argument(
         "--epochs", metavar="LIST", type=_epochs, default=[], help="figure cells: which, such as 0,50,100"
+    )
+    named.add_argument(
+        "--beside",
+        metavar="DIR",
+        type=Path,
+        help="figure blackbox: the results folder whose one-shot runs stand beside black-box methods over seconds "
+        "(default: RESULTS)",
     )
     return parser
 

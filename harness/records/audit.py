@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.records import seal
 from harness.records.config import read_config
+from harness.records.repeats import RepeatsFolder, read_repeats
 from harness.records.run_folder import (
     CHECKPOINT,
     CORRELATION,
@@ -42,6 +43,20 @@ def audit(folder: RunFolder) -> Finding:
     """Verify one run folder; whatever is wrong with it becomes a finding."""
     try:
         return Finding(folder.path, "", tuple(_verified(folder)))
+    except RunFolderError as error:
+        failure = str(error).removeprefix(str(folder.path)).lstrip(":/ ")
+    except OSError as error:
+        failure = f"{error.filename or folder.path}: {error.strerror}"
+    return Finding(folder.path, failure, ())
+
+
+def audit_repeats(folder: RepeatsFolder) -> Finding:
+    """Verify the folder of a black-box method; whatever is wrong with it becomes a finding."""
+    try:
+        read_repeats(folder)
+        folder.starts()
+        unchecked = folder.recorded().unchecked
+        return Finding(folder.path, "", (f"{unchecked} repeats",) if unchecked else ())
     except RunFolderError as error:
         failure = str(error).removeprefix(str(folder.path)).lstrip(":/ ")
     except OSError as error:

@@ -23,7 +23,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from harness.records.chain import CHECK, check_after, check_of, start
 from harness.records.files import (
@@ -45,6 +45,8 @@ LANDSCAPE = "landscape"
 CORRELATION = "correlation"
 MOST_BYTES = {"object": 256 * 2**20, "lines": 2**30}
 """Bytes that a file of one JSON object may have, and a file of lines; a larger one is refused."""
+REPEATS = "repeats.jsonl"
+"""What tells the folder of a black-box method (`harness.records.repeats`) from a run's."""
 #: folders of a results folder that hold what was drawn or computed from its runs
 WRITTEN = ("figures", "statistics")
 _SEED = re.compile(r"seed(\d+)")
@@ -84,8 +86,15 @@ class RunFolder:
     """One seed's folder.
 
     Attributes:
+        lines_file: the name of the file of lines.
+        counted_by: the entry by which its lines are counted from 0.
+        line_of: what a line is of, in words.
         path: the folder; it need not exist yet.
     """
+
+    lines_file: ClassVar[str] = EPOCHS
+    counted_by: ClassVar[str] = "epoch"
+    line_of: ClassVar[str] = "an epoch"
 
     path: Path
 
@@ -161,7 +170,7 @@ class RunFolder:
     def heal(self) -> list[Line]:
         """Cut a torn last line off the file, and give the lines that remain."""
         recorded = self.recorded()
-        log = self.path / EPOCHS
+        log = self.path / self.lines_file
         if log.exists() and log.stat().st_size != recorded.size:
             with open_own(log, "r+b") as file:
                 file.truncate(recorded.size)
@@ -187,12 +196,12 @@ class RunFolder:
         line = json.loads(json.dumps(line, allow_nan=False))
         check = check_of(self._last_check(), line)
         data = (json.dumps({**_unchecked(line), CHECK: check}, allow_nan=False) + "\n").encode()
-        with open_own(self.path / EPOCHS, "a+b") as file:
+        with open_own(self.path / self.lines_file, "a+b") as file:
             before = file.seek(0, os.SEEK_END)
             if before:
                 file.seek(before - 1)
                 if file.read(1) != b"\n":
-                    raise ValueError(f"{self.path / EPOCHS} ends in a torn line; heal the folder before appending")
+                    raise ValueError(f"{file.name} ends in a torn line; heal the folder before appending")
             try:
                 written = 0
                 while written < len(data):
@@ -245,7 +254,7 @@ class RunFolder:
 
     def _content(self) -> bytes:
         """The file of lines; empty where there is none."""
-        log = self.path / EPOCHS
+        log = self.path / self.lines_file
         try:
             return read_regular(log, MOST_BYTES["lines"])
         except FileNotFoundError:
@@ -255,21 +264,21 @@ class RunFolder:
 
     def _parsed_lines(self) -> RecordedLines:
         """The whole lines, whatever their checksums say."""
-        log = self.path / EPOCHS
+        log = self.path / self.lines_file
         *complete, _ = self._content().split(b"\n")
         lines: list[Line] = []
         checks: list[str | None] = []
         for number, text in enumerate(complete):
             try:
                 line = parse_json(text)
-                epoch, check = line["epoch"], line.get(CHECK)
+                count, check = line[self.counted_by], line.get(CHECK)
             except (ValueError, TypeError, KeyError, AttributeError):
                 raise RunFolderError(
-                    f"{log}:{number + 1}: not the line of an epoch; move the folder away and run the seed again"
+                    f"{log}:{number + 1}: not the line of {self.line_of}; move the folder away and run the seed again"
                 ) from None
-            if epoch != number:
+            if count != number:
                 raise RunFolderError(
-                    f"{log}:{number + 1}: expected epoch {number}, got {epoch!r}; move the folder away"
+                    f"{log}:{number + 1}: expected {self.counted_by} {number}, got {count!r}; move the folder away"
                 )
             lines.append(_unchecked(line))
             checks.append(None if check is None else str(check))
@@ -277,7 +286,7 @@ class RunFolder:
 
     def _verify(self, recorded: RecordedLines) -> None:
         """Refuse lines that do not match their checksums."""
-        log = self.path / EPOCHS
+        log = self.path / self.lines_file
         previous, vouched = start(self.config()), True
         for number, (line, check) in enumerate(zip(recorded.lines, recorded.checks, strict=True), 1):
             if check is None and number > 1 and recorded.checks[number - 2] is not None:
@@ -341,7 +350,8 @@ def find_folders(results: Path) -> tuple[list[RunFolder], list[Path]]:
     """All that may be run folders at or below a folder, whole or not, and the topmost folders that hold none.
 
     Unlike `find_runs` it opens no file, so that one bad folder hides no other. A run folder is one that holds any of a
-    run's files or is called like one. Hidden folders and those that our commands write into are passed over.
+    run's files or is called like one. Hidden folders, those that our commands write into, and those of black-box
+    methods are passed over.
 
     Raises:
         RunFolderError: the folder does not exist.
@@ -351,6 +361,8 @@ def find_folders(results: Path) -> tuple[list[RunFolder], list[Path]]:
     others: list[Path] = []
     for name, folders, files in os.walk(results, onerror=lambda error: others.append(Path(error.filename))):
         path = Path(name)
+        if REPEATS in files:
+            continue
         if {CONFIG, EPOCHS, CHECKPOINT} & set(files) or _SEED.fullmatch(path.name):
             runs.append(path)
         elif files:

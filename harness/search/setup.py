@@ -24,6 +24,7 @@ from harness.search.settings import ComputeConfig, SearchConfig
 from harness.search.steps import PlainSteps, RecordedSteps, Steps
 from harness.tasks.classification import Classification, ImageExamples
 from optimizers.base import Optimizer
+from optimizers.black_box.registry import list_black_box
 from optimizers.companions.registry import joined
 from optimizers.plugins import offers
 from optimizers.randomness import Randomness
@@ -139,6 +140,10 @@ def known_method(name: str) -> Method:
     except PluginError as error:
         raise UserError(str(error)) from None
     except ValueError as error:
+        if name in {method.name for method in list_black_box()}:
+            raise UserError(
+                f"{name} is a black-box method, which sees no weights; `python -m harness.blackbox` runs it"
+            ) from None
         close = difflib.get_close_matches(name, [*(method.name for method in list_methods()), *offers()], cutoff=0.75)
         if not close:
             raise UserError(str(error)) from None

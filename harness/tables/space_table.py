@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from harness.judges.base import UNKNOWN, JudgeInfo, JudgeKind, Verdict
-from harness.judges.table import ArchitectureTable
+from harness.judges.table import ArchitectureTable, Outcomes, Trainings
 from harness.tables.query import CellNotInTable, CellTable, Table
 from harness.tables.truths import Truths
 from spaces.nb101.cell import Cell
@@ -72,6 +72,48 @@ class SpaceTable:
         except CellNotInTable:
             return UNKNOWN
         return Verdict(metrics.test_error, metrics.valid_error, metrics.repeats)
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """Numbers of epochs that the table has trainings of, ascending."""
+        return self.table.info.epoch_budgets
+
+    @property
+    def charged(self) -> str:
+        """What a training is said to cost."""
+        return "the table's seconds of training, mean over the architecture's repeats"
+
+    @property
+    def has_seconds(self) -> bool:
+        """Trainings have their seconds."""
+        return True
+
+    def trainings(self, architecture: Architecture | Cell, epochs: int) -> Trainings | None:
+        """What the table knows of a cell trained for so many epochs; None where it does not hold it.
+
+        Raises:
+            UserError: the index is damaged where this cell lies.
+        """
+        cell = cell_of(architecture)
+        try:
+            metrics = self.table.query(cell, epochs)
+            last = metrics if epochs == self.budgets[-1] else self.table.query(cell)
+        except CellNotInTable:
+            return None
+        valid = tuple(1.0 - accuracy for accuracy in metrics.valid_accuracies)
+        return Trainings(valid, last.test_error, metrics.training_seconds)
+
+    def outcomes(self, space: Any, epochs: int) -> Outcomes:
+        """What a draw of the space can give.
+
+        Raises:
+            UserError: the index is damaged, or has no cell of the space with so many epochs.
+        """
+        truths = Truths(self.table, self.space, epochs)
+        test = truths.test
+        if epochs != self.budgets[-1]:
+            test, _ = self.table.mean_errors(truths.hashes)
+        return Outcomes(truths.probability, truths.valid_runs, test, truths.share)
 
     def truths(self, epochs: int) -> dict[str, Any]:
         """What the table tells of the whole space (`Truths.record`), random search as long as a search.

@@ -85,6 +85,15 @@ _KNOWN = {
     "nasp_rs": Look("NASP-RS", "#455361", _SOLID, "<", hollow=True),
     "nasp_adv": Look("NASP-ADV", "#8e5e83", _DOTTED, ">", hollow=True),
 }
+_BLACK_BOX = {
+    "random_search": Look("Random search", "#555555", _SPARSE, "x"),
+    "regularised_evolution": Look("Regularised evolution", "#b8860b", _SOLID, "*"),
+    "reinforce": Look("REINFORCE", "#00a5c8", _DASHED, "d", hollow=True),
+    "tpe": Look("TPE", "#7a3db8", _DASH_DOT, "X"),
+    "smac": Look("SMAC", "#c0392b", _LONG, "p", hollow=True),
+}
+"""Black-box methods, which stand on figures of their own or beside a few one-shot ones."""
+
 KNOWN_METHODS = tuple(_KNOWN)
 """The methods whose look was chosen by hand, in the order they are drawn in."""
 
@@ -104,7 +113,7 @@ def look(method: str) -> Look:
     Two names that are not known can come out alike by chance, though never the same.
     """
     optimizer, _, name = method.partition("@")
-    plain = _KNOWN.get(optimizer) or _look_from_hash(optimizer)
+    plain = _KNOWN.get(optimizer) or _BLACK_BOX.get(optimizer) or _look_from_hash(optimizer)
     if not name:
         return plain
     dashes = [dashes for dashes in _OTHER_DASHES if dashes != plain.dashes]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from matplotlib.figure import Figure
 
@@ -26,6 +27,7 @@ class Options:
         epochs: the epochs whose cells are drawn; empty for the figure's own choice.
         vertical: `error` for a linear axis of test errors, `regret` for a logarithmic one of what they are above the
             optimum of the space; None for the figure's own choice.
+        beside: a folder whose one-shot runs stand beside black-box methods; None for the folder that is drawn.
     """
 
     methods: tuple[str, ...] = ()
@@ -34,6 +36,7 @@ class Options:
     interval: bool = False
     epochs: tuple[int, ...] = ()
     vertical: str | None = None
+    beside: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -13,22 +13,30 @@ from pathlib import Path
 from harness.errors import UserError, printable
 from plots.drawing import anytime, style
 from plots.drawing.pages import Options, sheets
-from plots.figures import decay, hessian, landscape, quantity
+from plots.figures import black_box, decay, hessian, landscape, quantity
 from plots.figures.registry import FIGURES, LANDSCAPES, Named
 from plots.runs.picking import EVERYTHING, Picking
 from plots.runs.records import NothingToDrawError, csv_text
 from plots.runs.survey import Survey, survey
 
+BLACK_BOX = "blackbox"
+_OTHERS = (*LANDSCAPES, BLACK_BOX)
+"""The figures that are drawn from other files than runs' lines."""
+
 
 def list_figures() -> list[str]:
     """Every figure that has a name, with what it shows, in lines."""
-    summaries = {**LANDSCAPES, **{name: figure.summary for name, figure in FIGURES.items()}}
+    summaries = {
+        **LANDSCAPES,
+        BLACK_BOX: black_box.SUMMARY,
+        **{name: figure.summary for name, figure in FIGURES.items()},
+    }
     summaries[f"{quantity.PREFIX}NAME"] = quantity.SUMMARY
     return [f"{name:10} {summary}" for name, summary in summaries.items()]
 
 
 def draw_overview(results: Path, out: Path | None, picking: Picking = EVERYTHING) -> None:
-    """Draw the three figures of each benchmark and space.
+    """Draw the three figures of each benchmark and space, and what black-box methods recorded.
 
     Args:
         results: a folder at or above run folders.
@@ -39,8 +47,8 @@ def draw_overview(results: Path, out: Path | None, picking: Picking = EVERYTHING
         UserError: there is nothing to draw, or no such method.
         RunFolderError: there is no such folder.
     """
-    drawn = 0
-    for bench, sheet in sheets(_found(results, picking)):
+    drawn = len(_drawn_of_black_box(results, out, picking))
+    for bench, sheet in sheets(_found(results, picking, needed=not drawn)):
         for comparison, figure_module in itertools.product(sheet, (anytime, hessian, decay)):
             name = f"{figure_module.NAME}_{bench}_{comparison.folder}"
             try:
@@ -79,23 +87,26 @@ def draw_named(
     """
     wanted = _known(names)
     _refuse_ignored(names, given)
-    drawn = 0 if len(wanted) == len(set(names)) else _draw_landscapes(results, out)
+    drawn = _draw_landscapes(results, out) if set(names) & set(LANDSCAPES) else 0
+    if BLACK_BOX in names:
+        drawn += len(_drawn_of_black_box(results, out, picking, asked.beside))
     drawn += _draw_of_runs(results, wanted, asked, out, picking) if wanted else 0
     if not drawn:
         raise UserError(f"{results}: nothing drawn of figure {', '.join(names)}; the lines above say why")
 
 
-def _found(results: Path, picking: Picking) -> Survey:
+def _found(results: Path, picking: Picking, needed: bool = True) -> Survey:
     """The runs to draw; what is left out is said, and which names of files tell tables or scales apart.
 
     Raises:
-        UserError: there is none, or no such method.
+        UserError: there is none, or no such method, and one is needed.
     """
     found = survey(results, picking=picking)
-    found.check(picking)
+    if needed:
+        found.check(picking)
     for left_out in found.left_out:
         print(printable(f"left out: {left_out}"), file=sys.stderr)
-    if not found.comparisons:
+    if not found.comparisons and needed:
         raise UserError(f"{results}: no run here that can be drawn; make one with `python -m harness.run`")
     named = list(sheets(found))
     for bench, sheet in named:
@@ -114,6 +125,14 @@ def _draw_landscapes(results: Path, out: Path | None) -> int:
     for path in paths:
         print(path)
     return len(paths)
+
+
+def _drawn_of_black_box(results: Path, out: Path | None, picking: Picking, beside: Path | None = None) -> list[Path]:
+    """The files written of what black-box methods recorded, each said on stdout."""
+    paths = black_box.write(results, out or results / "figures", picking, beside)
+    for path in paths:
+        print(path)
+    return paths
 
 
 def _draw_of_runs(
@@ -144,10 +163,10 @@ def _known(names: Sequence[str]) -> dict[str, Named]:
     Raises:
         UserError: one is not known.
     """
-    figures = {name: FIGURES.get(name) or quantity.named(name) for name in names if name not in LANDSCAPES}
+    figures = {name: FIGURES.get(name) or quantity.named(name) for name in names if name not in _OTHERS}
     for name, figure in figures.items():
         if figure is None:
-            known = ", ".join([*LANDSCAPES, *FIGURES, f"{quantity.PREFIX}NAME"])
+            known = ", ".join([*_OTHERS, *FIGURES, f"{quantity.PREFIX}NAME"])
             raise UserError(f"unknown figure {name!r}; known: {known} (`--figure list` says what they show)")
     return {name: figure for name, figure in figures.items() if figure is not None}
 
@@ -159,8 +178,9 @@ def _refuse_ignored(names: Sequence[str], given: Sequence[str]) -> None:
         UserError: it would.
     """
     takes = {name: ("--methods", *figure.takes) for name, figure in {**FIGURES, **_known(names)}.items()}
+    takes |= dict.fromkeys(LANDSCAPES, ()) | {BLACK_BOX: ("--beside",)}
     for option in given:
-        ignoring = [name for name in names if name in LANDSCAPES or option not in takes[name]]
+        ignoring = [name for name in names if option not in takes[name]]
         if ignoring:
             taking = ", ".join(name for name, options_of in takes.items() if option in options_of)
             raise UserError(f"{option} is not of figure {', '.join(ignoring)}; it goes with --figure {taking}")

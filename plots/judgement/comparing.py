@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from harness.errors import UserError, printable
+from plots.judgement import black_box
 from plots.judgement.files import write
 from plots.judgement.findings import Question
 from plots.judgement.judging import judge
 from plots.judgement.measures import MEASURES
 from plots.judgement.text import as_text
+from plots.runs.black_box import survey_black_box
 from plots.runs.picking import EVERYTHING, Picking
 from plots.runs.survey import survey
 
@@ -42,6 +45,8 @@ def compare(
 ) -> None:
     """Print what the runs at or below a folder show, write it as CSV and JSON, and print the path of each file.
 
+    What black-box methods recorded there comes first.
+
     Args:
         results: the folder.
         question: what is asked.
@@ -54,15 +59,30 @@ def compare(
         RunFolderError: there is no such folder.
     """
     found = survey(results, picking=picking)
-    found.check(picking)
     judgement = judge(found, question)
+    groups, left_out = survey_black_box(results, picking)
+    black_box_methods = {method.method for group in groups for method in group.methods}
+    if groups:
+        against = baseline if baseline in black_box_methods else None
+        print(black_box.as_text(groups, left_out, against), end="")
+        for path in black_box.write(groups, out or results / "statistics"):
+            print(path)
+        if not judgement.blocks:
+            check_baseline(baseline, black_box_methods)
+            for folder in judgement.left_out:
+                print(printable(f"left out: {folder}"), file=sys.stderr)
+            return
+        print()
+    else:
+        found.check(picking)
     if not judgement.blocks:
         reasons = "; ".join(f"{one.path}: {one.reason}" for one in judgement.left_out[:3]) or "it holds none"
         raise UserError(
             f"{results}: no run counts ({reasons}{', ...' if len(judgement.left_out) > 3 else ''}); "
             "`python -m harness.run` makes one, --epochs counts unfinished ones"
         )
-    check_baseline(baseline, (method.name for block in judgement.blocks for method in block.methods))
+    judged = {method.name for block in judgement.blocks for method in block.methods}
+    check_baseline(baseline, judged | black_box_methods)
     print(printable(as_text(judgement)), end="")
     for path in write(judgement, out or results / "statistics"):
         print(path)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spaces.base import Architecture, CellChoices, InputShape, Network, NodeChoices, Space
+from spaces.base import Architecture, CellChoices, InputShape, Network, NodeChoices, Space, Variable
 from spaces.mixture import Layout, Row
 from spaces.nb101.architecture import CellChoice, ParentChoice
 from spaces.nb101.cell import INPUT, MAXPOOL3X3, OPERATIONS, OUTPUT, Cell
@@ -64,6 +64,15 @@ class SearchSpace(Space[SupernetConfig]):
     def choosing_nodes(self) -> tuple[int, ...]:
         """Choice blocks that have more candidate parents than they take; each has a row of input alphas."""
         return tuple(node for node in range(1, self.blocks + 1) if self.parent_counts[node - 1] < node)
+
+    @cached_property
+    def _parent_options(self) -> tuple[tuple[int, ParentChoice], ...]:
+        """Each node that chooses its parents, the output last, with its options in lexicographic order."""
+        return tuple(
+            (node, tuple(itertools.combinations(range(node), count)))
+            for node, count in enumerate(self.parent_counts, start=1)
+            if count < node
+        )
 
     @cached_property
     def layout(self) -> Layout:  # type: ignore[override]
@@ -200,6 +209,33 @@ class SearchSpace(Space[SupernetConfig]):
         (nodes,) = choices
         parents = ((0,), *(tuple(sorted(above)) for above, _ in nodes))
         return CellChoice(parents, tuple(OPERATIONS[op] for _, (op,) in nodes))
+
+    def variables(self) -> tuple[Variable, ...]:
+        """The operation of each block, then the parents of each node that chooses them, of the output last."""
+        operations = (Variable(f"operation of {block}", "operation", OPERATIONS) for block in range(1, self.blocks + 1))
+        parents = (
+            Variable("parents of output" if node > self.blocks else f"parents of {node}", "parents", options)
+            for node, options in self._parent_options
+        )
+        return (*operations, *parents)
+
+    def values_of(self, architecture: Architecture) -> tuple[int, ...]:
+        """The number of each block's operation, then that of the parents of each choosing node.
+
+        Raises:
+            ValueError: the choice is none of this space.
+        """
+        assert isinstance(architecture, CellChoice)
+        operations = (OPERATIONS.index(op) for op in architecture.ops)
+        parents = (options.index(architecture.parents[node - 1]) for node, options in self._parent_options)
+        return (*operations, *parents)
+
+    def of_values(self, values: Sequence[int]) -> CellChoice:
+        """The choice with these operations and parents; nodes without a choice take all nodes below them."""
+        parents = [tuple(range(node)) for node in range(1, self.blocks + 2)]
+        for (node, options), value in zip(self._parent_options, values[self.blocks :], strict=True):
+            parents[node - 1] = options[value]
+        return CellChoice(tuple(parents), tuple(OPERATIONS[value] for value in values[: self.blocks]))
 
     def enumerate(self) -> list[Architecture]:
         """A choice for each of the `cells`, in their order."""

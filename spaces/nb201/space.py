@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spaces.base import Architecture, CellChoices, InputShape, Network, NodeChoices, Space
+from spaces.base import Architecture, CellChoices, InputShape, Network, NodeChoices, Space, Variable
 from spaces.mixture import Row
 from spaces.nb201.architecture import COUNT, EDGES, NODES, NONE, OPERATIONS, Nb201Architecture, UnknownArchitecture
 from spaces.nb201.config import Nb201Config
@@ -87,6 +87,22 @@ class Nb201Space(Space[Nb201Config]):
         return Nb201Architecture(
             tuple(self.candidates[operation] for _, operations in cell for operation in operations)
         )
+
+    def variables(self) -> tuple[Variable, ...]:
+        """The operation of each edge."""
+        return tuple(Variable(f"edge {target}<-{source}", "operation", self.candidates) for target, source in EDGES)
+
+    def values_of(self, architecture: Any) -> tuple[int, ...]:
+        """The number of each edge's operation among the candidates.
+
+        Raises:
+            ValueError: an operation is none of them.
+        """
+        return tuple(self.candidates.index(operation) for operation in architecture.choices)
+
+    def of_values(self, values: Sequence[int]) -> Nb201Architecture:
+        """The architecture with these operations."""
+        return Nb201Architecture(tuple(self.candidates[value] for value in values))
 
     def enumerate(self) -> list[Architecture]:
         """Every architecture of the space, by official index."""

@@ -23,6 +23,7 @@ from spaces.base import (
     NetworkConfig,
     NodeChoices,
     Space,
+    Variable,
     check_partial_channels,
 )
 from spaces.mixture import Row
@@ -146,6 +147,24 @@ class ToySpace(Space[ToyConfig]):
     def decided(self, choices: Sequence[Sequence[tuple[tuple[int, ...], tuple[int, ...]]]]) -> ToyArchitecture:
         """The architecture of a controller's decisions, whose order is that of the edges."""
         return ToyArchitecture(tuple(tuple(OPERATIONS[op] for _, ops in nodes for op in ops) for nodes in choices))
+
+    def variables(self) -> tuple[Variable, ...]:
+        """The operation of each edge, of the normal cell first."""
+        return tuple(
+            Variable(f"{kind} {target}<-{source}", "operation", OPERATIONS)
+            for kind in KINDS
+            for source, target in EDGES
+        )
+
+    def values_of(self, architecture: Architecture) -> tuple[int, ...]:
+        """The number of each edge's operation."""
+        assert isinstance(architecture, ToyArchitecture)
+        return tuple(OPERATIONS.index(op) for ops in architecture.cells for op in ops)
+
+    def of_values(self, values: Sequence[int]) -> ToyArchitecture:
+        """The architecture with these operations."""
+        ops = tuple(OPERATIONS[value] for value in values)
+        return ToyArchitecture((ops[: len(EDGES)], ops[len(EDGES) :]))
 
     def enumerate(self) -> list[Architecture]:
         """The first architecture of each key."""

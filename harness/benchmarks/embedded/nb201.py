@@ -41,6 +41,16 @@ whose Hessian is taken. Alphas move at 3e-4 * 39,100 / 1,950 = .006, so that the
 search."""
 
 
+BLACK_BOX: dict[str, Any] = {
+    "regularised_evolution.population": 10,
+    "regularised_evolution.tournament": 3,
+    "regularised_evolution.identity": 0.0,
+    "reinforce.ascent": "adam",
+    "reinforce.learning_rate": 0.01,
+}
+"""Settings of black-box methods in NAS-Bench-201's code (D-X-Y/AutoDL-Projects, `exps/NATS-algos`)."""
+
+
 @dataclass(frozen=True)
 class Cifar10Source(ImageSource):
     """CIFAR-10 as its authors give it, or where that is missing a pixel-exact copy in `cifar10-png` of the data folder.
@@ -80,6 +90,7 @@ NB201 = Benchmark(
     PUBLISHED,
     _open_cifar10,
     table_spaces=SPACES,
+    black_box=BLACK_BOX,
 )
 
 NB201_CIFAR100 = Benchmark(
@@ -89,6 +100,7 @@ NB201_CIFAR100 = Benchmark(
     PUBLISHED,
     _open_cifar100,
     table_spaces=SPACES,
+    black_box=BLACK_BOX,
 )
 
 NB201_SMALL = Benchmark(
@@ -98,5 +110,6 @@ NB201_SMALL = Benchmark(
     SMALL,
     _open_cifar10,
     table_spaces=SPACES,
+    black_box=BLACK_BOX,
     scaling="supernet and images scaled down, table in full",
 )

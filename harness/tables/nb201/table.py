@@ -19,9 +19,10 @@ import numpy.typing as npt
 
 from harness.errors import UserError
 from harness.judges.base import UNKNOWN, Judge, JudgeInfo, Verdict
+from harness.judges.table import Outcomes, Trainings
 from harness.tables.nb201.make import DATASETS, SCALE
 from harness.tables.truths import expected_best
-from spaces.base import Architecture
+from spaces.base import Architecture, Space
 from spaces.nb201.architecture import CONV1X1, CONV3X3, COUNT, Nb201Architecture, network_flops, network_parameters
 
 SHA256 = "dd87a96e3cbc02ffeb312e54436ec067074b9f4e1a6a7193af8815610731fef6"
@@ -87,6 +88,40 @@ class Nb201Table(Judge):
     def truths(self, epochs: int) -> dict[str, Any]:
         """`Nb201Truths.record` for a search of this length."""
         return Nb201Truths(self).record(epochs)
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """Numbers of epochs that the benchmark's trainings have, up to that of this table's test errors."""
+        return tuple(epochs for epochs in EPOCHS if epochs <= self.epochs)
+
+    @property
+    def charged(self) -> str:
+        """What a training is said to cost: the public copies of the benchmark have no times, and none is made up."""
+        return "evaluations alone, since the table has no seconds of training"
+
+    @property
+    def has_seconds(self) -> bool:
+        """Trainings have no seconds."""
+        return False
+
+    def trainings(self, architecture: Architecture, epochs: int) -> Trainings | None:
+        """The validation error after so many epochs, one mean, and the test error of this table."""
+        if not isinstance(architecture, Nb201Architecture):
+            return None
+        index = architecture.index
+        valid = _errors(f"{self.dataset}_{epochs}_valid") if epochs != self.epochs else self.valid_errors
+        return Trainings((float(valid[index]),), float(self.test_errors[index]), None)
+
+    def outcomes(self, space: Space[Any], epochs: int) -> Outcomes:
+        """Every architecture of the space, each as probable as any other."""
+        indices = sorted(
+            architecture.index for architecture in space.enumerate() if isinstance(architecture, Nb201Architecture)
+        )
+        if not indices:
+            raise UserError(f"{self.info.label} has no architecture of space {space.name}; choose another space")
+        valid = _errors(f"{self.dataset}_{epochs}_valid")[indices]
+        probability = np.full(len(indices), 1 / len(indices))
+        return Outcomes(probability, valid[:, None], self.test_errors[indices], 1.0)
 
     def parameters(self, architecture: Nb201Architecture) -> int:
         """Number of weights of the network that the benchmark trained, by formula."""
@@ -199,6 +234,7 @@ def _shipped() -> dict[str, npt.NDArray[np.uint32]]:
     return read_accuracies(files("harness.tables.nb201").joinpath("accuracies.npz").read_bytes())
 
 
+@cache
 def _errors(column: str) -> Floats:
     errors: Floats = 1 - _shipped()[column] / (100 * SCALE)
     errors.setflags(write=False)

@@ -8,6 +8,7 @@ import pytest
 
 #: command -> what its help must not wait for, and words of it
 COMMANDS = {
+    "blackbox": ({"torch", "numpy", "matplotlib", "optuna", "ConfigSpace"}, ["--optimizer", "--repeats"]),
     "audit": ({"matplotlib", "scipy", "torch", "numpy"}, ["DIR"]),
     "run": ({"torch"}, ["--optimizer"]),
     "compare": ({"matplotlib", "scipy", "torch", "numpy"}, ["RESULTS", "--baseline"]),
