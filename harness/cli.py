@@ -157,6 +157,7 @@ def add_checkpoints(parser: argparse.ArgumentParser) -> None:
         help="the method of the runs, where it is not built in: its module is imported because you name it, never "
         "because a run folder does",
     )
+    add("--space", metavar="MODULE:NAME", help="the space of the runs, where it is of a module, likewise")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda where there is one")
     add("--out", metavar="DIR", type=Path, help="where the figure goes (default: RESULTS/figures)")
 

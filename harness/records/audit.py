@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.records import seal
+from harness.records import results, seal
 from harness.records.config import read_config
 from harness.records.run_folder import (
     CHECKPOINT,
@@ -60,7 +60,7 @@ def _verified(folder: RunFolder) -> list[str]:
     if (folder.path / ENVIRONMENT).exists():
         folder.starts()
     for kind in (LANDSCAPE, CORRELATION):
-        folder.results(kind)
+        results.all_of(folder, kind)
     recorded = folder.recorded()
     unchecked = []
     if recorded.unchecked:

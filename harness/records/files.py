@@ -46,15 +46,24 @@ def read_regular(path: Path, most: int, follow_links: bool = True) -> bytes:
     flags |= 0 if follow_links else getattr(os, "O_NOFOLLOW", 0)
     if _leads_to_itself(path):
         raise UnreadableFileError("is a link that leads to itself")
-    descriptor = os.open(path, flags)
-    with open(descriptor, "rb") as file:
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        # A socket, or the end of a pipe that nobody reads.
+        if error.errno != errno.ENXIO:
+            raise
+        raise UnreadableFileError("is a special file; expected a regular file") from None
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise UnreadableFileError(f"is {_kind(status.st_mode)}; expected a regular file")
         if status.st_size > most:
             raise UnreadableFileError(f"has {status.st_size:,} bytes; expected at most {most:,}")
-        # No more than it had then, though it may grow while it is read.
-        return file.read(status.st_size)
+        with open(descriptor, "rb", closefd=False) as file:
+            # No more than it had then, though it may grow while it is read.
+            return file.read(status.st_size)
+    finally:
+        os.close(descriptor)
 
 
 def parse_json(text: bytes) -> Any:
@@ -111,8 +120,25 @@ def replaced_atomically(path: Path, make_folder: bool = False) -> Iterator[Binar
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on disk, without which a rename, or a new file, may be lost with the power.
+
+    Some systems and file systems know no such thing; there it does nothing.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    except OSError:
+        return
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove_temporary_files(folder: Path) -> None:

@@ -38,6 +38,7 @@ def build(
     record: Mapping[str, Any],
     arrays: ImageArrays,
     method: Method,
+    space: AnySpace,
     config: SearchConfig,
     judge: Judge,
     device: str,
@@ -46,15 +47,15 @@ def build(
 
     Args:
         folder: where it records.
-        record: what `config.json` holds, of which bench, space, seed, scale, threads and keep are read.
+        record: what `config.json` holds, of which bench, seed, scale, threads and keep are read.
         arrays: the images, whose first half trains and whose second half validates.
         method: the method.
+        space: the space, which the record knows by its label alone.
         config: all settings.
         judge: says how good an architecture is.
         device: cpu or cuda.
     """
     torch.set_num_threads(int(record["threads"]))
-    space = get_space(record["space"])
     data, augmentation = config.data, augmentation_of(config)
     arrays = replace(arrays, train_images=shrunk(arrays.train_images, data.shrink))
     halves = halve(arrays, device, limit=data.images or None)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from spaces.base import (
     Architecture,
     CellChoices,
+    Demand,
     Graph,
     InputShape,
     Network,
@@ -60,6 +61,15 @@ class ToyConfig(NetworkConfig):
     def check(self) -> None:
         """Refuse channels that do not split into parts."""
         check_partial_channels(self.channels, self.partial_channels)
+
+    def demand(self, shape: InputShape, pixels: int) -> Demand:
+        """What a network takes at the least: a 3x3 convolution of each cell, and the map of the first one.
+
+        Maps are halved again and again while the channels stay, so that those of later cells weigh next to nothing.
+        """
+        working = self.channels // self.partial_channels
+        parameters = 3 * 9 * self.cells * working**2 + self.channels * shape.outputs
+        return Demand(parameters, self.channels * pixels)
 
     @property
     def scale(self) -> str:
