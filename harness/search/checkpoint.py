@@ -95,8 +95,8 @@ def read(path: Path, names: Mapping[str, Any], device: torch.device) -> Checkpoi
         raise UserError(_no_checkpoint(path, error)) from error
     if sealed is None:
         print(
-            f"note: {printable(str(path))}: is of format 1, which says neither whose it is nor whether it is whole; its tensors' "
-            "types, shapes and finiteness are checked, and its line where that is recorded",
+            f"note: {printable(str(path))}: is of format 1, which says neither whose it is nor whether it is whole; "
+            "its tensors' types, shapes and finiteness are checked, and its line where that is recorded",
             file=sys.stderr,
         )
     return checkpoint
