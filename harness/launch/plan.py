@@ -22,6 +22,7 @@ from harness.errors import UserError, printable
 from harness.launch.identity import check_same, first_difference
 from harness.launch.request import Request
 from harness.launch.seed import Seed
+from harness.records.config import resumable_config
 from harness.records.line import DIVERGED
 from harness.records.run_folder import CONFIG, EPOCHS, RunFolder, run_path
 
@@ -140,7 +141,7 @@ def _plan(request: Request, loaded: _Loaded, several: bool) -> Plan:
             file=sys.stderr,
         )
     if note := shadowed_offer(request.optimizer):
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {printable(note)}", file=sys.stderr)
     config, changed = resolve(method, space, bench.settings_in(space.label), request.overrides, request.epochs)
     name = _variant_name(request.name, changed)
     method_name = method.folder + (f"@{name}" if name else "")
@@ -263,7 +264,7 @@ def _state(seed: Seed) -> str:
         if (seed.path / EPOCHS).exists():
             raise UserError(f"{seed.path}: holds epochs but no {CONFIG}; move the folder away")
         return f"new, {seed.epochs} epochs"
-    check_same(seed.path, folder.config(), seed.record, seed.defaults)
+    check_same(seed.path, resumable_config(folder), seed.record, seed.defaults)
     lines = folder.epochs()
     if lines and (what := lines[-1].get(DIVERGED)):
         return f"diverged before ({what}), not run again; other settings are another run, by --set"

@@ -15,6 +15,7 @@ from harness.benchmarks.registry import get_benchmark
 from harness.launch.identity import check_same
 from harness.launch.provenance import changed_since, environment
 from harness.launch.request import Request
+from harness.records.config import resumable_config
 from harness.records.run_folder import CONFIG, ENVIRONMENT, RunFolder
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def run_seed(seed: Seed, link: Link) -> None:
     with folder.locked():
         record = seed.record
         if (seed.path / CONFIG).exists():
-            record = folder.config()
+            record = resumable_config(folder)
             check_same(seed.path, record, seed.record, seed.defaults)
             record = {**record, "keep": sorted({*record.get("keep", ()), *seed.request.keep})}
         request = seed.request
@@ -76,7 +77,9 @@ def run_seed(seed: Seed, link: Link) -> None:
         search = build(folder, record, bench.images(), method, space, config, judge, seed.device)
         # A resumed run names every machine and version that it ran on.
         starts = folder.starts() if (seed.path / ENVIRONMENT).exists() else []
-        start = environment(request.command, seed.device, request.table_backend, method.optimizer_class)
+        specs = (str(request.space), *config.probes.extra.split(","))
+        outside = [*request.imports, *(spec.partition(":")[0].strip() for spec in specs if ":" in spec)]
+        start = environment(request.command, seed.device, request.table_backend, method.optimizer_class, outside)
         if starts and folder.epochs() and (changes := changed_since(starts[-1], start)):
             print(
                 f"note: {seed.label}: goes on under other conditions than it was begun under, so that its lines may "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def _verified(folder: RunFolder) -> list[str]:
         OSError: a file cannot be read.
     """
     read_config(folder)
-    if (folder.path / ENVIRONMENT).exists():
+    if os.path.lexists(folder.path / ENVIRONMENT):
         folder.starts()
     for kind in (LANDSCAPE, CORRELATION):
         results.all_of(folder, kind)

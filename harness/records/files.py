@@ -14,11 +14,15 @@ import json
 import os
 import re
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-_TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
+_TEMPORARY = re.compile(r"\.(.+)\.\d+\.tmp")
+
+_ABANDONED_SECONDS = 3600.0
+"""A temporary file that nobody has written to for so long is that of a killed process."""
 
 
 class UnreadableFileError(Exception):
@@ -70,10 +74,11 @@ def parse_json(text: bytes) -> Any:
     """What a JSON text says.
 
     Raises:
-        ValueError: it is not JSON, is nested too deeply, or has a whole number of too many digits.
+        ValueError: it is not JSON in UTF-8 without a byte-order mark, is nested too deeply, or has a whole number of
+            too many digits.
     """
     try:
-        return json.loads(text)
+        return json.loads(text.decode())
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -114,6 +119,7 @@ def replaced_atomically(path: Path, make_folder: bool = False) -> Iterator[Binar
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     # Another process of the same number may have left one, or a link may lie there, which must not be written through.
     temporary.unlink(missing_ok=True)
+    _remove_abandoned(path)
     try:
         with temporary.open("xb") as file:
             yield file
@@ -141,13 +147,31 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def remove_temporary_files(folder: Path) -> None:
-    """Remove what writers left in a folder that were killed in `replaced_atomically`; nobody may be writing there."""
+def remove_temporary_files(folder: Path, of: str | None = None) -> None:
+    """Remove what writers left in a folder that were killed in `replaced_atomically`; nobody may be writing there.
+
+    Args:
+        folder: the folder; a link to one is left alone.
+        of: the file that they wrote; None for all files.
+    """
+    for path in _temporary_files(folder, of):
+        path.unlink(missing_ok=True)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what killed writers of a file left beside it long ago, where no lock says that nobody is writing."""
+    oldest = time.time() - _ABANDONED_SECONDS
+    for temporary in _temporary_files(path.parent, path.name):
+        with contextlib.suppress(OSError):
+            if temporary.lstat().st_mtime < oldest:
+                temporary.unlink()
+
+
+def _temporary_files(folder: Path, of: str | None) -> list[Path]:
     if folder.is_symlink() or not folder.is_dir():
-        return
-    for path in folder.iterdir():
-        if _TEMPORARY.fullmatch(path.name) and (path.is_symlink() or path.is_file()):
-            path.unlink(missing_ok=True)
+        return []
+    named = [(path, _TEMPORARY.fullmatch(path.name)) for path in folder.iterdir()]
+    return [path for path, match in named if match and of in (None, match[1]) and (path.is_symlink() or path.is_file())]
 
 
 def _leads_to_itself(path: Path) -> bool:

@@ -85,11 +85,19 @@ def build_optimizer(
     training: Examples,
     randomness: Randomness,
 ) -> Optimizer:
-    """A method at its start, on the device of the training split, with the companions that settings switch on."""
+    """A method at its start, on the device of the training split, with the companions that settings switch on.
+
+    Raises:
+        UserError: the space makes no network of these settings, or what a faster one needs is missing.
+    """
+    try:
+        plain = space.network(config.network, shape)
+    except ValueError as error:
+        raise UserError(f"network: {error}") from None
     if training.device.type == "cuda":
         compute_as(config.compute)
     return method.optimizer_class(
-        network_for(space.network(config.network, shape), training.device, config.compute.fuse),
+        network_for(plain, training.device, config.compute.fuse),
         config.method,
         task=Classification(),
         epochs=config.epochs,

@@ -59,8 +59,10 @@ class ToyConfig(NetworkConfig):
             raise ValueError("expected at least 1 cell, 1 channel and 1 part of the channels")
 
     def check(self) -> None:
-        """Refuse channels that do not split into parts."""
+        """Refuse channels that do not split into parts, and a network without a cell of each kind."""
         check_partial_channels(self.channels, self.partial_channels)
+        if self.cells < len(KINDS):
+            raise ValueError(f"expected network.cells ({self.cells}) of at least {len(KINDS)}, one of each kind")
 
     def demand(self, shape: InputShape, pixels: int) -> Demand:
         """What a network takes at the least: a 3x3 convolution of each cell, and the map of the first one.
