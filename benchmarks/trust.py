@@ -112,19 +112,18 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     _, *measured = measure(options.optimizer, options.epochs)
-    found = {
-        part: statistics.median(one.get(part, 0.0) for one in measured)
+    medians = {
+        part: statistics.median(epoch.get(part, 0.0) for epoch in measured)
         for part in ("epoch", "line", "checkpoint", "disk", "folder")
     }
-    share = (found["line"] + found["checkpoint"]) / found["epoch"]
-    print(json.dumps({"cpu": processor(), "torch": torch.__version__, "epochs": len(measured), **found}, indent=1))
+    epoch = medians["epoch"]
+    print(json.dumps({"cpu": processor(), "torch": torch.__version__, "epochs": len(measured), **medians}, indent=1))
     for part, words in (("line", "checksum of the line"), ("checkpoint", "hash of the checkpoint")):
-        print(f"{words}: {1000 * found[part]:.2f} ms of the processor, {100 * found[part] / found['epoch']:.3f} %")
-    print(f"together {100 * share:.3f} % of an epoch of {found['epoch']:.2f} s of the processor ({options.optimizer})")
-    print(
-        f"waiting for the disk: {1000 * found['disk']:.1f} ms an epoch, of which {1000 * found['folder']:.1f} ms for "
-        "names in folders"
-    )
+        print(f"{words}: {1000 * medians[part]:.2f} ms of the processor, {100 * medians[part] / epoch:.3f} %")
+    share = (medians["line"] + medians["checkpoint"]) / epoch
+    print(f"together {100 * share:.3f} % of an epoch of {epoch:.2f} s of the processor ({options.optimizer})")
+    waited, names = 1000 * medians["disk"], 1000 * medians["folder"]
+    print(f"waiting for the disk: {waited:.1f} ms an epoch, of which {names:.1f} ms for names in folders")
 
 
 if __name__ == "__main__":

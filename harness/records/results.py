@@ -150,14 +150,14 @@ def read_correlation(folder: RunFolder, epoch: int) -> Correlation:
     sampled = content.tuple_of("sampled", lambda at, name: _sampled(at.inside(name)))
     if not sampled:
         raise content.refusal("at least one cell as sampled, got none")
-    found = {name: content.inside("correlations").inside(name).inside("all").inside("error") for name in STATISTICS}
+    orders = {name: content.inside("correlations").inside(name).inside("all").inside("error") for name in STATISTICS}
     return Correlation(
         _conditions(folder, content, epoch),
         content.number_in("top_share"),
         content.number_in("top_test_error"),
         sampled,
-        spearman={name: _estimate(one.inside("spearman")) for name, one in found.items()},
-        kendall={name: _estimate(one.inside("kendall")) for name, one in found.items()},
+        spearman={name: _estimate(order.inside("spearman")) for name, order in orders.items()},
+        kendall={name: _estimate(order.inside("kendall")) for name, order in orders.items()},
     )
 
 
@@ -282,7 +282,7 @@ def _estimate(content: _Content) -> Estimate:
 
 
 def all_of(folder: RunFolder, kind: str) -> Sequence[Landscape | Correlation]:
-    """All results of a kind, by epoch; same errors as of one."""
+    """All results of a kind, by epoch; same errors as `read_landscape` and `read_correlation`."""
     read: Callable[[RunFolder, int], Landscape | Correlation] = READERS[kind]
     return [read(folder, epoch) for epoch in folder.computed_epochs(kind)]
 

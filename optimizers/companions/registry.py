@@ -78,15 +78,15 @@ def _register_offered(path: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(problems)
 
 
-def _checked(found: object, offer: str) -> type[Companion]:
+def _checked(named: object, offer: str) -> type[Companion]:
     """What an entry point gave, if it is a companion whose settings have defaults."""
-    if not (isinstance(found, type) and issubclass(found, Companion)):
+    if not (isinstance(named, type) and issubclass(named, Companion)):
         raise PluginError(f"{offer}: expected a subclass of optimizers.companions.base.Companion")
     try:
-        found.config_class()
+        named.config_class()
     except (AttributeError, TypeError, ValueError) as error:
         raise PluginError(f"{offer}: expected settings (`config_class`) that all have defaults, got {error}") from None
-    return found
+    return named
 
 
 def default_settings() -> dict[str, Any]:

@@ -126,10 +126,10 @@ def _key_order(key: tuple[str, SpaceLabel, int, int]) -> tuple[str, tuple[int, i
     return bench, space_order(space), seed, epoch
 
 
-def _group(found: list[tuple[Path, Result]], also: Sequence[str]) -> Results[Result]:
-    first, expected = found[0]
+def _group(results: list[tuple[Path, Result]], also: Sequence[str]) -> Results[Result]:
+    first, expected = results[0]
     by_method: dict[str, tuple[Path, Result]] = {}
-    for path, result in found:
+    for path, result in results:
         its = result.conditions
         if its.method in by_method:
             raise UserError(
@@ -147,10 +147,10 @@ def _group(found: list[tuple[Path, Result]], also: Sequence[str]) -> Results[Res
     return Results(expected.conditions, {method: by_method[method][1] for method in methods})
 
 
-def _alike(one: Result, other: Result, also: Sequence[str]) -> list[tuple[str, object, object]]:
+def _alike(first: Result, second: Result, also: Sequence[str]) -> list[tuple[str, object, object]]:
     """What results must agree in to share a figure: its name, and what each of two has."""
     shared: list[tuple[str, object, object]] = [
-        (key, getattr(one.conditions, key), getattr(other.conditions, key))
+        (key, getattr(first.conditions, key), getattr(second.conditions, key))
         for key in ("table", "table_sha256", "scale", "images")
     ]
-    return [*shared, *((key, getattr(one, key), getattr(other, key)) for key in also)]
+    return [*shared, *((key, getattr(first, key), getattr(second, key)) for key in also)]

@@ -69,7 +69,7 @@ def draw(results: Results[Correlation]) -> Figure:
                     axes.set_ylabel("test error (%)")
         for axes in panels[-2:, len(contents) - columns * (rows - 1) :].flat:
             axes.set_axis_off()
-        _error_axis(panels[0, 0], [100 * cell.test_error for one in contents.values() for cell in one.sampled])
+        _error_axis(panels[0, 0], [100 * cell.test_error for result in contents.values() for cell in result.sampled])
         legend = style.legend_below(
             figure,
             [_dots("0.2"), _dots("0.65")],
@@ -97,9 +97,9 @@ def csv_text(results: Results[Correlation]) -> str:
     measured = [f"{statistics}_{name}" for statistics in LABELS for name in ("error", "loss")]
     place = ["bench", "space", "method", "seed", "epoch"]
     writer.writerow([*place, "cell", "test_error", "valid_error", *measured, "images", "table", "scale"])
-    for method, one in results.of_methods.items():
-        start = [*results.start_of_row, method, one.conditions.seed, one.conditions.epoch]
-        for cell in one.sampled:
+    for method, result in results.of_methods.items():
+        start = [*results.start_of_row, method, result.conditions.seed, result.conditions.epoch]
+        for cell in result.sampled:
             supernet = [cell.supernet[statistics] for statistics in LABELS]
             numbers = [number for its in supernet for number in (1 - its.accuracy, its.loss)]
             writer.writerow([*start, cell.cell, cell.test_error, cell.valid_error, *numbers, *results.end_of_row])
@@ -117,15 +117,15 @@ def _draw_panel(axes: Axes, result: Correlation, statistics: str) -> None:
 
 
 def _coefficients(result: Correlation, statistics: str) -> str:
-    found = ((RHO, result.spearman), (TAU, result.kendall))
-    return "\n".join(f"{symbol} {_estimate(estimates[statistics])}" for symbol, estimates in found)
+    orders = ((RHO, result.spearman), (TAU, result.kendall))
+    return "\n".join(f"{symbol} {_estimate(estimates[statistics])}" for symbol, estimates in orders)
 
 
-def _estimate(one: Estimate) -> str:
-    if one.value is None:
+def _estimate(estimate: Estimate) -> str:
+    if estimate.value is None:
         return "n/a"
-    interval = "" if one.low is None or one.high is None else f" [{one.low:.2f}, {one.high:.2f}]"
-    return f"{one.value:.2f}{interval}"
+    interval = "" if estimate.low is None or estimate.high is None else f" [{estimate.low:.2f}, {estimate.high:.2f}]"
+    return f"{estimate.value:.2f}{interval}"
 
 
 def _error_axis(axes: Axes, errors: list[float]) -> None:

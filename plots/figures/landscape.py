@@ -73,7 +73,7 @@ def write(results: Path, out: Path) -> list[Path]:
 
 def draw(results: Results[Landscape]) -> Figure:
     """The figure: for each method a surface, and a contour below it."""
-    panels = {method: _panel(one) for method, one in results.of_methods.items()}
+    panels = {method: _panel(landscape) for method, landscape in results.of_methods.items()}
     values = np.concatenate([panel.accuracy.ravel() for panel in panels.values()])
     low, high = _limits(values)
     norm = Normalize(low, high)
@@ -125,10 +125,10 @@ def csv_text(results: Results[Landscape]) -> str:
     writer.writerow(
         ["bench", "space", "method", "seed", "epoch", "x", "y", "accuracy", "loss", "images", "table", "scale"]
     )
-    for method, one in results.of_methods.items():
-        start = [*results.start_of_row, method, one.conditions.seed, one.conditions.epoch]
-        for y, accuracies, losses in zip(one.y, one.accuracy, one.loss, strict=True):
-            for x, accuracy, loss in zip(one.x, accuracies, losses, strict=True):
+    for method, landscape in results.of_methods.items():
+        start = [*results.start_of_row, method, landscape.conditions.seed, landscape.conditions.epoch]
+        for y, accuracies, losses in zip(landscape.y, landscape.accuracy, landscape.loss, strict=True):
+            for x, accuracy, loss in zip(landscape.x, accuracies, losses, strict=True):
                 writer.writerow([*start, x, y, accuracy, "" if loss is None else loss, *results.end_of_row])
     return text.getvalue()
 

@@ -1,4 +1,7 @@
-"""Run folders from elsewhere, as report, comparison, figures and audit read them: one bad run hides no other."""
+"""Run folders from elsewhere, as report, comparison, figures and audit read them: one bad run hides no other.
+
+It is long since it is one table, whose rows share the folders that they spoil and the commands that read these.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What lies in the folder of a search that goes on: a checkpoint, lines, a configuration that are not this run's."""
+"""What lies in the folder of a search that goes on: a checkpoint, lines, a configuration that are not this run's.
+
+It is long since it is one table, whose rows share how a folder is changed and how the search then goes on.
+"""
 
 from __future__ import annotations
 
