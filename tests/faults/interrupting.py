@@ -55,8 +55,12 @@ def _while_importing(number: int, module: str) -> Callable[[Path], None]:
                 if line.split("|")[-1].strip() == IMPORTED_IN[module]:
                     break
             process.send_signal(number)
-            said = [line for line in process.stderr.read().splitlines() if not line.startswith("import time:")]
-            assert (process.wait(), said) == (130, ["interrupted"])
+            # The server that seeds are forked from tells of its imports, too, and in the middle of other lines.
+            said = process.stderr.read()
+            assert process.wait() == 130
+        assert said.count("interrupted") == 1
+        assert "Traceback" not in said
+        assert "EOFError" not in said
         assert not (folder / "results").exists()
 
     return meet
