@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.faults.case import Survival
 from tests.support.seeds_here import SMALL, asked, folder_of
 
-IMPORTED_IN = {"numpy": "numpy.version", "torch": "torch.torch_version", "the plan": "harness.launch.request"}
+IMPORTED_IN = {"numpy": "numpy.version", "torch": "torch.torch_version", "scikit-learn": "sklearn._config"}
 """Something that is imported in the middle of the import of another thing."""
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +28,7 @@ def cases() -> list[Survival]:
             for name, number, module in (
                 ("Ctrl-C", signal.SIGINT, "numpy"),
                 ("SIGTERM", signal.SIGTERM, "torch"),
-                ("Ctrl-C", signal.SIGINT, "the plan"),
+                ("Ctrl-C", signal.SIGINT, "scikit-learn"),
             )
         ),
         Survival(
