@@ -176,7 +176,10 @@ def _too_many(folder: Path) -> None:
         ]
         while len(server._sending) < 2:
             time.sleep(0.01)
-        assert all(_get(server).startswith(b"HTTP/1.0 503 ") for _ in range(50))
+        for answer in (_get(server) for _ in range(50)):
+            assert answer.startswith(b"HTTP/1.0 503 ")
+            assert b"Retry-After: 1\r\n" in answer
+            assert answer.endswith(b"\r\n\r\nbusy; come again soon\n")
         for client in clients:
             client.close()
         while b" 503 " in _get(server)[:20]:

@@ -211,26 +211,6 @@ def test_a_client_that_sends_too_slowly_is_cut_off(server: LiveServer, monkeypat
     assert not server._sending
 
 
-def test_clients_beyond_the_bound_are_told_at_once_and_served_again_later(
-    server: LiveServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert ask(server, "/data.json")[0].status == 200
-    monkeypatch.setattr(server, "_free", threading.BoundedSemaphore(2))
-    with connected(server) as one, connected(server) as other:
-        while len(server._sending) < 2:
-            time.sleep(0.01)
-        for _ in range(20):
-            answer, content = ask(server, "/data.json")
-            assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
-            assert content == b"busy; come again soon\n"
-        for connection in (one, other):
-            connection.shutdown(socket.SHUT_RDWR)
-    while server._sending:
-        time.sleep(0.01)
-    while ask(server, "/data.json")[0].status == 503:
-        time.sleep(0.01)
-
-
 def test_raw_lines_are_no_longer_served_once_they_are_no_file(server: LiveServer) -> None:
     run = json.loads(ask(server, "/data.json")[1])["comparisons"][0]["methods"][0]["runs"][0]
     lines = Path(run["path"]) / "epochs.jsonl"
