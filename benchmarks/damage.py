@@ -19,8 +19,8 @@ from pathlib import Path
 
 from harness.cli import run_command
 from harness.errors import UserError
+from harness.tables.compression import decompressed
 from harness.tables.indexing import build_index
-from harness.tables.tfrecord import decompressed
 
 TRIES = 1000
 #: Whole records before the damaged one.

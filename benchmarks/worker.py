@@ -82,10 +82,11 @@ class Worker:
             "compute.fuse": way.fast,
             "compute.precision": way.precision,
         }
-        config, _ = resolve(method, get_space(way.space), settings, {}, None)
+        space = get_space(way.space)
+        config, _ = resolve(method, space, settings, {}, None)
         record = {"bench": "speed", "space": way.space, "seed": 0, "scale": "", "threads": way.threads}
         # Nothing is recorded: the folder is there for the builder alone.
-        search = build(RunFolder(Path()), record, random_images(images), method, config, NoJudge(), way.device)
+        search = build(RunFolder(Path()), record, random_images(images), method, space, config, NoJudge(), way.device)
         self.splits = [search.training, search.validation]
         self.optimizer, self.steps = search.optimizer, search.steps
         self.draws = [self._draws(purpose) for purpose in ("training", "validation")]

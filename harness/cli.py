@@ -6,12 +6,13 @@ Nothing here imports torch, numpy or anything that draws, so that `--help` is th
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TextIO, cast
 
 from harness.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_USER_ERROR, UserError, printable
 from harness.intruders import refuse_intruders
@@ -31,7 +32,8 @@ def run_command(main: Callable[[], int | None]) -> int:
     """
     try:
         refuse_intruders()
-        return main() or 0
+        with contextlib.redirect_stdout(cast(TextIO, _Printable(sys.stdout))):
+            return main() or 0
     except (UserError, RunFolderError) as error:
         message = str(error)
     except KeyboardInterrupt:
@@ -48,6 +50,27 @@ def run_command(main: Callable[[], int | None]) -> int:
         message = f"{where}{error.strerror}; what was recorded before is kept"
     print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
     return EXIT_USER_ERROR
+
+
+class _Printable:
+    """A stream for people and programs, of which what steers a terminal is shown rather than sent.
+
+    Names and labels come from folders and files that anyone may have made.
+
+    Args:
+        stream: what is written to; all else is its own.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text; gives how many of its letters were taken, which are all."""
+        self._stream.write(printable(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 _FILE_SYSTEM_ERRORS = {
@@ -157,6 +180,7 @@ def add_checkpoints(parser: argparse.ArgumentParser) -> None:
         help="the method of the runs, where it is not built in: its module is imported because you name it, never "
         "because a run folder does",
     )
+    add("--space", metavar="MODULE:NAME", help="the space of the runs, where it is of a module, likewise")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda where there is one")
     add("--out", metavar="DIR", type=Path, help="where the figure goes (default: RESULTS/figures)")
 

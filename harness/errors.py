@@ -17,6 +17,8 @@ class UserError(Exception):
 
 def printable(text: str) -> str:
     """The text with what steers a terminal shown, as `\\x1b`, rather than sent: a folder may have any name."""
+    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
+        return text
     return "".join(
         letter
         if letter.isprintable() or letter in "\n\t"

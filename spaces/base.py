@@ -230,6 +230,19 @@ class Variable:
     values: tuple[Any, ...]
 
 
+@dataclass(frozen=True)
+class Demand:
+    """Numbers that a network keeps at the least during a training step.
+
+    Attributes:
+        parameters: numbers that training moves; a gradient and a momentum come with each.
+        maps: numbers of one example that are kept for the gradient.
+    """
+
+    parameters: int
+    maps: int
+
+
 ConfigType = TypeVar("ConfigType")
 
 
@@ -248,6 +261,35 @@ class NetworkConfig(ABC):
         Raises:
             ValueError: they do not; the message names them by their keys, such as `network.channels`.
         """
+
+    def demand(self, shape: InputShape, pixels: int) -> Demand | None:
+        """What a supernet of this size takes at the least, so that one which cannot fit is refused before it starts.
+
+        None leaves it unsaid; then only the images are counted. Whoever says it says too little rather than too much,
+        since a search that would have fitted must not be refused.
+
+        Args:
+            shape: channels of the images, and classes.
+            pixels: of an image.
+        """
+        return None
+
+
+def demand_of_stages(channels: int, working: int, cells: int, shape: InputShape, pixels: int) -> Demand:
+    """The demand of a supernet of convolutional cells whose channels double where its maps are halved.
+
+    In each cell one 3x3 convolution (or as many numbers in others) and one map are counted, and the classifier. The map
+    of a later stage has twice the channels on a quarter of the pixels; that of the third, a quarter of the first's, is
+    counted for all.
+
+    Args:
+        channels: of the first stage.
+        working: those of them that operations see.
+        cells: how many there are.
+        shape: channels of the images, and classes.
+        pixels: of an image.
+    """
+    return Demand(9 * cells * working**2 + channels * shape.outputs, pixels * cells * channels // 4)
 
 
 def check_partial_channels(channels: int, parts: int) -> None:

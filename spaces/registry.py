@@ -15,6 +15,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import EntryPoint
@@ -28,6 +29,8 @@ GROUP = "one_shot_nas_harness.spaces"
 """The group of entry points."""
 
 AnySpace = Space[Any]
+
+_LABEL = re.compile(r"(?!space\d+$)[A-Za-z][A-Za-z0-9._-]{0,99}")
 
 
 class SpaceError(PluginError):
@@ -96,9 +99,15 @@ def _from_package(entries: Sequence[EntryPoint]) -> AnySpace:
     return _checked(load_entry(entry, offer), offer)
 
 
-def _checked(offered: object, what: str) -> AnySpace:
-    if isinstance(offered, type) and issubclass(offered, Space):
-        offered = offered()
-    if not isinstance(offered, Space):
-        raise PluginError(f"{what}: expected a spaces.base.Space, got {type(offered).__name__}")
-    return offered
+def _checked(named: object, what: str) -> AnySpace:
+    if isinstance(named, type) and issubclass(named, Space):
+        named = named()
+    if not isinstance(named, Space):
+        raise PluginError(f"{what}: expected a spaces.base.Space, got {type(named).__name__}")
+    label = named.label
+    if not isinstance(label, str) or not _LABEL.fullmatch(label):
+        raise PluginError(
+            f"{what}: expected a label of letters, digits, '_', '-' and '.' that begins with a letter and is not "
+            f"space1 or the like, as it becomes a folder's name, got {label!r}"
+        )
+    return named

@@ -28,7 +28,6 @@ alone, by its number or name as run folders have it:
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -38,6 +37,7 @@ from typing import TYPE_CHECKING, Any
 from harness.benchmarks.benchmark import JUDGE_KINDS, Benchmark, SpaceLabel, SpaceScale
 from harness.data.registry import DataSet, ImageSource, get_dataset
 from harness.errors import UserError
+from harness.records.config import BENCH
 from harness.records.run_folder import WRITTEN
 
 if sys.version_info >= (3, 11):
@@ -58,9 +58,6 @@ _KEYS = {
 """Section -> its keys; None where they are checked elsewhere."""
 
 _LONGEST_NAME = 100
-
-_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST_NAME - 1}}}")
-"""A name becomes a folder's, and stands beside those of other benchmarks, which letters of other scripts imitate."""
 
 _MOST_SHOWN = 60
 """Characters of a refused value that a message repeats."""
@@ -88,7 +85,7 @@ def read_benchmark(path: Path, taken: Collection[str] = ()) -> Benchmark:
     """
     file = _BenchmarkFile(path, _read(path))
     name = file.content.get("name")
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not BENCH.fullmatch(name):
         raise UserError(
             f"{path}: expected a name of at most {_LONGEST_NAME} letters from a to z, digits, '-', '_' and '.', that "
             f"begins with a letter or a digit, got {_shown(name)}"

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from harness.cli import OneLineParser, add_checkpoints, draw_for, positive_integer, run_command
 from harness.errors import UserError
-from harness.records.journal import is_there, journal
+from harness.records.journal import ResultError, is_there, journal
 from harness.records.run_folder import CORRELATION
 from harness.revisit.each import conditions, revisit_each
 
@@ -40,10 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     done = revisit_each(
         options.runs,
         options.epoch,
-        lambda then: print("\n".join(as_text(compute(then, options.cells)))),
+        lambda then: tell(then, compute(then, options.cells)),
         bench=options.bench,
         device=options.device,
         optimizer=options.optimizer,
+        space=options.space,
     )
     for name, meaning in MEANINGS.items():
         print(f"{name} statistics: {meaning}")
@@ -67,7 +68,7 @@ def compute(then: Revisited, cells: int = CELLS) -> dict[str, Any]:
     result = then.folder.result(CORRELATION, then.epoch)
     asked = {"cells": cells, "checkpoint_sha256": then.checkpoint_sha256}
     if is_there(result, asked):
-        return then.folder.results(CORRELATION)[then.epoch]
+        return then.folder.computed(CORRELATION, then.epoch)
     if then.table is None:
         raise UserError(f"{then.folder.path}: its space has no table, so that there is nothing to correlate with")
     truths = Truths(then.table, then.record["space"])
@@ -125,6 +126,20 @@ def correlations(sampled: Sequence[dict[str, Any]], statistics: str, threshold: 
         }
         for group, chosen in groups.items()
     }
+
+
+def tell(then: Revisited, content: dict[str, Any]) -> None:
+    """Print what was found.
+
+    Raises:
+        ResultError: it was there already, and is not as this version writes it.
+    """
+    try:
+        lines = as_text(content)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        path = then.folder.result(CORRELATION, then.epoch)
+        raise ResultError(f"{path}: not as this version writes it; move it away and compute it again") from None
+    print("\n".join(lines))
 
 
 def as_text(content: dict[str, Any]) -> list[str]:

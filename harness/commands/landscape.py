@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bench=options.bench,
         device=options.device,
         optimizer=options.optimizer,
+        space=options.space,
     )
 
     from plots.figures import landscape

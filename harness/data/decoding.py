@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import warnings
-import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -96,9 +95,26 @@ def _read_cache(path: Path) -> LabelledImages | None:
     """The decoded arrays, or None if there is no cache or it is damaged (a zip file carries checksums)."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return LabelledImages(**{field: stored[field] for field in LabelledImages._fields})
-    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile):
+            arrays = LabelledImages(**{field: stored[field] for field in LabelledImages._fields})
+    # Whatever a damaged file makes of its reader, the images are decoded again.
+    except Exception:
         return None
+    return arrays if _are_images(arrays) else None
+
+
+def _are_images(arrays: LabelledImages) -> bool:
+    """Whether arrays are of the types and shapes that `decode` gives."""
+    splits = ((arrays.train_images, arrays.train_labels), (arrays.test_images, arrays.test_labels))
+    return arrays.train_images.shape[1:] == arrays.test_images.shape[1:] and all(
+        images.dtype == np.uint8
+        and labels.dtype == np.int64
+        and images.ndim == 4
+        and images.size > 0
+        and labels.shape == images.shape[:1]
+        and labels.min() >= 0
+        and labels.max() < MOST_CLASSES
+        for images, labels in splits
+    )
 
 
 def _write_cache(path: Path, arrays: LabelledImages) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator
 from http.client import HTTPException, HTTPResponse, InvalidURL
@@ -22,7 +23,7 @@ from urllib.request import Request, urlopen
 from tqdm import tqdm
 
 from harness.errors import UserError
-from harness.records.files import write_atomically
+from harness.records.files import sync_folder, write_atomically
 
 _CHUNK_BYTES = 1 << 16
 
@@ -78,7 +79,9 @@ def download(url: str, target: Path, *, sha256: str | None = None, timeout: floa
                 raise UserError(
                     f"{url}: the file has SHA-256 {received}, expected {sha256}; it was deleted, run the command again"
                 )
+        os.fsync(file.fileno())
         transfer.part.replace(target)
+        sync_folder(target.parent)
         transfer.version.unlink(missing_ok=True)
 
 

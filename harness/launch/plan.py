@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.benchmarks.registry import Benchmark, get_benchmark
-from harness.errors import UserError
+from harness.errors import UserError, printable
 from harness.launch.identity import check_same, first_difference
 from harness.launch.request import Request
 from harness.launch.seed import Seed
+from harness.records.config import resumable_config
 from harness.records.line import DIVERGED
 from harness.records.run_folder import CONFIG, EPOCHS, RunFolder, run_path
 
@@ -61,6 +62,10 @@ def plan_all(requests: Sequence[Request]) -> list[Plan]:
     Raises:
         UserError: something cannot be run as asked, or two requests mean one folder with different settings.
     """
+    from optimizers.companions.registry import companion_problems
+
+    for problem in companion_problems():
+        print(f"note: {printable(problem)}; searches go on without it", file=sys.stderr)
     loaded = _Loaded()
     planned: dict[Path, Seed] = {}
     plans = []
@@ -71,6 +76,8 @@ def plan_all(requests: Sequence[Request]) -> list[Plan]:
             if difference := first_difference(earlier.record, seed.record, "then with"):
                 raise UserError(f"{seed.path}: asked for twice, with {difference}; give one of them a --name")
         pending = [seed for seed in plan.seeds if planned[seed.path] is seed and not _announce(seed)]
+        if pending:
+            _check_fits(replace(plan, pending=pending), loaded)
         plans.append(replace(plan, pending=pending))
     return plans
 
@@ -134,7 +141,7 @@ def _plan(request: Request, loaded: _Loaded, several: bool) -> Plan:
             file=sys.stderr,
         )
     if note := shadowed_offer(request.optimizer):
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {printable(note)}", file=sys.stderr)
     config, changed = resolve(method, space, bench.settings_in(space.label), request.overrides, request.epochs)
     name = _variant_name(request.name, changed)
     method_name = method.folder + (f"@{name}" if name else "")
@@ -151,6 +158,26 @@ def _plan(request: Request, loaded: _Loaded, several: bool) -> Plan:
         seeds.append(Seed(request, number, path, label, device, {**record, "seed": number}, defaults))
     workers = request.workers or (1 if device == "cuda" else max(1, (os.cpu_count() or 1) // request.threads))
     return Plan(method_name, config, seeds, seeds, workers)
+
+
+def _check_fits(plan: Plan, loaded: _Loaded) -> None:
+    """Refuse seeds that cannot fit into this machine's memory; those on a GPU look for themselves, which wakes it.
+
+    Raises:
+        UserError: they cannot.
+    """
+    from harness.search.memory import check_memory
+    from spaces.base import InputShape
+
+    first = plan.pending[0]
+    if first.device == "cuda":
+        return
+    arrays = loaded.images(first.request.bench)
+    channels, height, width = arrays.train_images.shape[1:]
+    pixels = (height // plan.config.data.shrink) * (width // plan.config.data.shrink)
+    count = plan.config.data.images or len(arrays.train_images) // 2
+    side_by_side = min(plan.workers, len(plan.pending))
+    check_memory(plan.config, InputShape(channels, arrays.classes), pixels, count, "cpu", side_by_side)
 
 
 def _announce(seed: Seed) -> bool:
@@ -237,7 +264,7 @@ def _state(seed: Seed) -> str:
         if (seed.path / EPOCHS).exists():
             raise UserError(f"{seed.path}: holds epochs but no {CONFIG}; move the folder away")
         return f"new, {seed.epochs} epochs"
-    check_same(seed.path, folder.config(), seed.record, seed.defaults)
+    check_same(seed.path, resumable_config(folder), seed.record, seed.defaults)
     lines = folder.epochs()
     if lines and (what := lines[-1].get(DIVERGED)):
         return f"diverged before ({what}), not run again; other settings are another run, by --set"

@@ -20,6 +20,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -252,12 +253,23 @@ def start_server(modules: Sequence[str]) -> None:
     """Start the server that jobs are forked from: it imports the modules while this process goes on.
 
     Later calls find it running and do nothing.
+
+    Raises:
+        UserError: the temporary folder is of no use for it.
     """
     multiprocessing.get_context("forkserver").set_forkserver_preload(list(modules))
     # The tracker unblocks the signals as it starts, so that it must run before.
     resource_tracker.ensure_running()
     with signals_blocked():
-        forkserver.ensure_running()
+        try:
+            forkserver.ensure_running()
+        except OSError as error:
+            # Of the path of a socket, which the system allows a hundred letters or so; it has no number.
+            if error.errno is not None:
+                raise
+            raise UserError(
+                f"{tempfile.gettempdir()}: no socket can be made there ({error}); set TMPDIR to a shorter path"
+            ) from None
 
 
 def quit_on_signals() -> None:

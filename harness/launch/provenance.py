@@ -15,7 +15,9 @@ from typing import Any
 from harness import __version__
 
 
-def environment(command: Sequence[str], device: str, table_backend: str, method_class: type) -> dict[str, Any]:
+def environment(
+    command: Sequence[str], device: str, table_backend: str, method_class: type, modules: Sequence[str] = ()
+) -> dict[str, Any]:
     """What a run starts on, as one entry of `starts` in `env.json`; imports torch.
 
     Args:
@@ -23,6 +25,7 @@ def environment(command: Sequence[str], device: str, table_backend: str, method_
         device: cpu or cuda.
         table_backend: index or nasbench.
         method_class: the class of the method, whose file is named where it is not ours.
+        modules: further modules from outside that were imported for what they register or hold.
     """
     import numpy
     import torch
@@ -33,6 +36,7 @@ def environment(command: Sequence[str], device: str, table_backend: str, method_
         "harness": __version__,
         "source": source_revision(),
         "plugin": plugin_source(method_class),
+        "modules": module_digests(modules),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": numpy.__version__,
@@ -59,6 +63,11 @@ def changed_since(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str
     theirs, ours = (start.get("plugin") for start in (before, now))
     if isinstance(theirs, dict) and isinstance(ours, dict) and theirs.get("sha256") != ours["sha256"]:
         changes.append(f"the plug-in's file {ours['file']} has changed")
+    recorded = before.get("modules")
+    digests = recorded if isinstance(recorded, dict) else {}
+    for name, digest in (now.get("modules") or {}).items():
+        if digests.get(name, digest) != digest:
+            changes.append(f"the module {name} has changed")
     return changes
 
 
@@ -90,6 +99,12 @@ def plugin_source(method_class: type) -> dict[str, str] | None:
     if module.__name__ in BUILT_IN_MODULES or module.__file__ is None:
         return None
     return {"file": module.__file__, "sha256": hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest()}
+
+
+def module_digests(names: Sequence[str]) -> dict[str, str]:
+    """Name -> SHA-256 of the file of each module that is imported and lies in one."""
+    paths = {name: getattr(sys.modules.get(name), "__file__", None) for name in names}
+    return {name: hashlib.sha256(Path(path).read_bytes()).hexdigest() for name, path in paths.items() if path}
 
 
 def processor() -> str:

@@ -15,6 +15,7 @@ from harness.benchmarks.registry import get_benchmark
 from harness.launch.identity import check_same
 from harness.launch.provenance import changed_since, environment
 from harness.launch.request import Request
+from harness.records.config import resumable_config
 from harness.records.run_folder import CONFIG, ENVIRONMENT, RunFolder
 
 if TYPE_CHECKING:
@@ -63,19 +64,22 @@ def run_seed(seed: Seed, link: Link) -> None:
     with folder.locked():
         record = seed.record
         if (seed.path / CONFIG).exists():
-            record = folder.config()
+            record = resumable_config(folder)
             check_same(seed.path, record, seed.record, seed.defaults)
             record = {**record, "keep": sorted({*record.get("keep", ()), *seed.request.keep})}
         request = seed.request
         import_for(request)
         bench, method = get_benchmark(request.bench), known_method(request.optimizer)
-        space = known_space(record["space"])
+        # As it was asked for: that of a module is not known by the label which the record has.
+        space = known_space(request.space)
         config, _ = resolve(method, space, bench.settings_in(space.label), request.overrides, request.epochs)
         judge = judge_of(bench, space, config, seed.device, request)
-        search = build(folder, record, bench.images(), method, config, judge, seed.device)
+        search = build(folder, record, bench.images(), method, space, config, judge, seed.device)
         # A resumed run names every machine and version that it ran on.
         starts = folder.starts() if (seed.path / ENVIRONMENT).exists() else []
-        start = environment(request.command, seed.device, request.table_backend, method.optimizer_class)
+        specs = (str(request.space), *config.probes.extra.split(","))
+        outside = [*request.imports, *(spec.partition(":")[0].strip() for spec in specs if ":" in spec)]
+        start = environment(request.command, seed.device, request.table_backend, method.optimizer_class, outside)
         if starts and folder.epochs() and (changes := changed_since(starts[-1], start)):
             print(
                 f"note: {seed.label}: goes on under other conditions than it was begun under, so that its lines may "

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.records import seal
+from harness.records import results, seal
 from harness.records.config import read_config
 from harness.records.repeats import RepeatsFolder, read_repeats
 from harness.records.run_folder import (
@@ -72,10 +73,10 @@ def _verified(folder: RunFolder) -> list[str]:
         OSError: a file cannot be read.
     """
     read_config(folder)
-    if (folder.path / ENVIRONMENT).exists():
+    if os.path.lexists(folder.path / ENVIRONMENT):
         folder.starts()
     for kind in (LANDSCAPE, CORRELATION):
-        folder.results(kind)
+        results.all_of(folder, kind)
     recorded = folder.recorded()
     unchecked = []
     if recorded.unchecked:

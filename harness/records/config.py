@@ -7,6 +7,7 @@ or compare it.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,11 @@ _OPTIONAL: Mapping[str, tuple[type, ...]] = {
     "quantities": (list,),
 }
 _KINDS = {str: "text", int: "a whole number", dict: "an object", list: "a list"}
+BENCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""The name of a benchmark: it becomes a folder's and a file's, and stands beside others, which letters of other scripts
+imitate."""
+
+_LONGEST = 1000
 _SPACE = re.compile(r"(?!space\d+$)[A-Za-z][A-Za-z0-9._-]*")
 
 
@@ -143,13 +149,56 @@ def check_config(folder: RunFolder, content: Mapping[str, Any]) -> None:
         value = content.get(key)
         if not isinstance(value, kinds) or isinstance(value, bool):
             expected = " or ".join(_KINDS[kind] for kind in kinds)
-            raise RunFolderError(f"{folder.path}: {CONFIG}: expected {key} as {expected}, got {value!r}")
+            raise _other(folder, key, expected, value)
+    _check_names(folder, content)
     space = content["space"]
     if isinstance(space, str) and not _SPACE.fullmatch(space):
         raise RunFolderError(
             f"{folder.path}: {CONFIG}: expected space as a whole number, or as a name that begins with a letter, "
             f"got {space!r}"
         )
+
+
+def _check_names(folder: RunFolder, content: Mapping[str, Any]) -> None:
+    """Refuse names that cannot be shown, or that pass for others.
+
+    Raises:
+        RunFolderError: one is such.
+    """
+    if not BENCH.fullmatch(content["bench"]):
+        expected = "a name of letters from a to z, digits, '-', '_' and '.', which becomes a file's"
+        raise _other(folder, "bench", expected, content["bench"])
+    label = (content.get("table") or {}).get("label", "")
+    if not isinstance(label, str) or not label.isascii():
+        raise _other(folder, "table.label", "text without letters that may imitate others (ASCII)", label)
+    texts = {key: content.get(key) or "" for key in ("optimizer", "name", "scale")}
+    for key, text in {**texts, "table.label": label}.items():
+        if len(text) > _LONGEST or any(unicodedata.category(letter) == "Cc" for letter in text):
+            expected = f"text of at most {_LONGEST} letters without control characters"
+            raise _other(folder, key, expected, text[:_LONGEST])
+
+
+def resumable_config(folder: RunFolder) -> dict[str, Any]:
+    """The content of a configuration that a search is to go on from, whose parts are of the kinds that this takes.
+
+    Raises:
+        RunFolderError: the file cannot be read, or a part is of another kind.
+    """
+    content = folder.config()
+    check_config(folder, content)
+    keep, settings = content.get("keep", []), content.get("settings") or {}
+    if not isinstance(keep, list) or not all(type(epoch) is int for epoch in keep):
+        raise _other(folder, "keep", "a list of whole numbers", keep)
+    for section, fields in settings.items():
+        if not isinstance(fields, dict):
+            raise _other(folder, f"settings.{section}", "an object", fields)
+    if not isinstance(content.get("table", {}), dict):
+        raise _other(folder, "table", "an object", content["table"])
+    return content
+
+
+def _other(folder: RunFolder, key: str, kind: str, value: object) -> RunFolderError:
+    return RunFolderError(f"{folder.path}: {CONFIG}: expected {key} as {kind}, got {value!r}")
 
 
 def method_name(content: Mapping[str, Any]) -> str:

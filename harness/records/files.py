@@ -14,11 +14,15 @@ import json
 import os
 import re
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-_TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
+_TEMPORARY = re.compile(r"\.(.+)\.\d+\.tmp")
+
+_ABANDONED_SECONDS = 3600.0
+"""A temporary file that nobody has written to for so long is that of a killed process."""
 
 
 class UnreadableFileError(Exception):
@@ -46,25 +50,35 @@ def read_regular(path: Path, most: int, follow_links: bool = True) -> bytes:
     flags |= 0 if follow_links else getattr(os, "O_NOFOLLOW", 0)
     if _leads_to_itself(path):
         raise UnreadableFileError("is a link that leads to itself")
-    descriptor = os.open(path, flags)
-    with open(descriptor, "rb") as file:
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        # A socket, or the end of a pipe that nobody reads.
+        if error.errno != errno.ENXIO:
+            raise
+        raise UnreadableFileError("is a special file; expected a regular file") from None
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise UnreadableFileError(f"is {_kind(status.st_mode)}; expected a regular file")
         if status.st_size > most:
             raise UnreadableFileError(f"has {status.st_size:,} bytes; expected at most {most:,}")
-        # No more than it had then, though it may grow while it is read.
-        return file.read(status.st_size)
+        with open(descriptor, "rb", closefd=False) as file:
+            # No more than it had then, though it may grow while it is read.
+            return file.read(status.st_size)
+    finally:
+        os.close(descriptor)
 
 
 def parse_json(text: bytes) -> Any:
     """What a JSON text says.
 
     Raises:
-        ValueError: it is not JSON, is nested too deeply, or has a whole number of too many digits.
+        ValueError: it is not JSON in UTF-8 without a byte-order mark, is nested too deeply, or has a whole number of
+            too many digits.
     """
     try:
-        return json.loads(text)
+        return json.loads(text.decode())
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -105,23 +119,59 @@ def replaced_atomically(path: Path, make_folder: bool = False) -> Iterator[Binar
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     # Another process of the same number may have left one, or a link may lie there, which must not be written through.
     temporary.unlink(missing_ok=True)
+    _remove_abandoned(path)
     try:
         with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def remove_temporary_files(folder: Path) -> None:
-    """Remove what writers left in a folder that were killed in `replaced_atomically`; nobody may be writing there."""
-    if folder.is_symlink() or not folder.is_dir():
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on disk, without which a rename, or a new file, may be lost with the power.
+
+    Some systems and file systems know no such thing; there it does nothing.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    except OSError:
         return
-    for path in folder.iterdir():
-        if _TEMPORARY.fullmatch(path.name) and (path.is_symlink() or path.is_file()):
-            path.unlink(missing_ok=True)
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_temporary_files(folder: Path, of: str | None = None) -> None:
+    """Remove what writers left in a folder that were killed in `replaced_atomically`; nobody may be writing there.
+
+    Args:
+        folder: the folder; a link to one is left alone.
+        of: the file that they wrote; None for all files.
+    """
+    for path in _temporary_files(folder, of):
+        path.unlink(missing_ok=True)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what killed writers of a file left beside it long ago, where no lock says that nobody is writing."""
+    oldest = time.time() - _ABANDONED_SECONDS
+    for temporary in _temporary_files(path.parent, path.name):
+        with contextlib.suppress(OSError):
+            if temporary.lstat().st_mtime < oldest:
+                temporary.unlink()
+
+
+def _temporary_files(folder: Path, of: str | None) -> list[Path]:
+    if folder.is_symlink() or not folder.is_dir():
+        return []
+    named = [(path, _TEMPORARY.fullmatch(path.name)) for path in folder.iterdir()]
+    return [path for path, match in named if match and of in (None, match[1]) and (path.is_symlink() or path.is_file())]
 
 
 def _leads_to_itself(path: Path) -> bool:

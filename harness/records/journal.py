@@ -13,7 +13,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from harness.records.files import UnreadableFileError, parse_json, read_regular, write_atomically
+from harness.records.files import (
+    UnreadableFileError,
+    parse_json,
+    read_regular,
+    remove_temporary_files,
+    write_atomically,
+)
 from harness.records.lock import HeldError, locked
 from harness.records.run_folder import MOST_BYTES, RunFolderError
 
@@ -75,6 +81,7 @@ def journal(result: Path, conditions: Mapping[str, Any]) -> Iterator[Journal]:
             locked(result.with_name(f".{result.stem}.lock"), remove=True),
             _path(result).open("a+b") as file,
         ):
+            remove_temporary_files(result.parent, of=result.name)
             yield Journal(result, file, conditions)
     except HeldError:
         raise ResultError(f"{result}: another process is computing this; wait for it or stop it") from None

@@ -32,6 +32,7 @@ from harness.records.files import (
     parse_json,
     read_regular,
     remove_temporary_files,
+    sync_folder,
     write_atomically,
 )
 from harness.records.lock import HeldError, locked
@@ -115,13 +116,17 @@ class RunFolder:
         """Where what was computed from an epoch's checkpoint lies; `kind` is `LANDSCAPE` or `CORRELATION`."""
         return self.path / kind / f"epoch{epoch}.json"
 
-    def results(self, kind: str) -> dict[int, dict[str, Any]]:
-        """What was computed from checkpoints: epoch -> content, ascending.
+    def computed(self, kind: str, epoch: int) -> dict[str, Any]:
+        """What was computed from an epoch's checkpoint, as it lies there; `harness.records.results` reads it by name.
 
         Raises:
-            RunFolderError: a file is not a JSON object.
+            RunFolderError: the file is missing or is not a JSON object.
         """
-        return {epoch: _read_object(self.result(kind, epoch)) for epoch in self._of_epochs(kind)}
+        return _read_object(self.result(kind, epoch))
+
+    def computed_epochs(self, kind: str) -> list[int]:
+        """The epochs of whose checkpoints something was computed, ascending."""
+        return self._of_epochs(kind)
 
     def config(self) -> dict[str, Any]:
         """What was asked for.
@@ -210,6 +215,8 @@ class RunFolder:
             except BaseException:
                 file.truncate(before)
                 raise
+        if not before:
+            sync_folder(self.path)
         return check
 
     def create(self, config: dict[str, Any], environment: dict[str, Any]) -> None:

@@ -70,7 +70,9 @@ def read_sealed(path: Path) -> tuple[bytes, dict[str, Any] | None]:
     except UnreadableFileError as error:
         raise RunFolderError(f"{path}: {error}; move it away") from None
     place = content.rfind(_END, max(0, len(content) - _END_BYTES - 0xFFFF))
-    comment = content[place + _END_BYTES :] if place >= 0 else b""
+    if place < 0:
+        raise RunFolderError(f"{path}: not a checkpoint, or one that was cut short; move the folder away")
+    comment = content[place + _END_BYTES :]
     if not comment:
         return content, None
     changed = RunFolderError(f"{path}: is not as it was written (its SHA-256 differs); move the folder away")

@@ -27,6 +27,7 @@ def revisit_each(
     bench: str | None = None,
     device: str = "auto",
     optimizer: str | None = None,
+    space: str | None = None,
 ) -> list[RunFolder]:
     """Do some work for every run and epoch asked for; what cannot be done is said on stderr, and the rest done.
 
@@ -37,6 +38,7 @@ def revisit_each(
         bench: the benchmark, where it came from a file.
         device: auto, cpu or cuda.
         optimizer: the method as `module:Class`, where runs are of one that is not built in.
+        space: the space as `module:NAME`, likewise.
 
     Returns:
         the runs of which something was done.
@@ -53,7 +55,7 @@ def revisit_each(
     done: dict[Path, RunFolder] = {}
     for run, epoch in asked:
         try:
-            work(revisit(run, epoch, bench=bench, device=device, optimizer=optimizer))
+            work(revisit(run, epoch, bench=bench, device=device, optimizer=optimizer, space=space))
         except (UserError, ResultError) as reason:
             if len(asked) == 1:
                 raise

@@ -24,11 +24,10 @@ from harness.records.run_folder import Line, RunFolder, RunFolderError
 from harness.search.loop import Search
 from harness.search.measuring import stop_of
 from harness.search.settings import ProbesConfig, recorded
-from harness.search.setup import build, known_device, known_method
+from harness.search.setup import build, known_device, known_method, known_space
 from harness.tables.query import Table
 from spaces.base import Pass
 from spaces.mixture import Mixture
-from spaces.registry import get_space
 
 Statistics = Literal["stored", "batch"]
 
@@ -85,6 +84,7 @@ def revisit(
     bench: str | None = None,
     device: str = "auto",
     optimizer: str | None = None,
+    space: str | None = None,
 ) -> Revisited:
     """A search as it was after an epoch.
 
@@ -94,6 +94,7 @@ def revisit(
         bench: the benchmark, where the run's own came from a TOML file.
         optimizer: the method as `module:Class`, where the run's is of a module. A folder may come from anywhere, so
             that no module is imported because its record names it.
+        space: the space as `module:NAME`, where the run's is of a module.
         device: auto, cpu or cuda. Only on the device that the search ran on do numbers repeat to the bit.
 
     Raises:
@@ -102,6 +103,9 @@ def revisit(
     """
     record = _checked(folder)
     _check_code(folder, record, optimizer)
+    searched = known_space(space or record["space"])
+    if searched.label != record["space"]:
+        raise UserError(f"{folder.path}: is a run in space {record['space']}, --space names {searched.label}")
     epoch, path = _checkpoint(folder, epoch)
     benchmark = get_benchmark(bench or _built_in(folder, record))
     if benchmark.name != record["bench"]:
@@ -113,10 +117,10 @@ def revisit(
             f"{table.info.source_sha256[:12]}...; put the run's table back"
         )
     method = known_method(record["optimizer"])
-    config = recorded(method, get_space(record["space"]), record["settings"], record["epochs"])
+    config = recorded(method, searched, record["settings"], record["epochs"])
     # What is measured here needs none of the probes that the run had, which may be of modules, too.
     config = dataclasses.replace(config, probes=ProbesConfig())
-    search = build(folder, record, benchmark.images(), method, config, NoJudge(), known_device(device))
+    search = build(folder, record, benchmark.images(), method, searched, config, NoJudge(), known_device(device))
     if epoch:
         # What an epoch draws and its schedules are not in the checkpoint; weights, alphas and all else are.
         search.optimizer.begin_epoch(epoch - 1)

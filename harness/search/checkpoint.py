@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from harness.errors import UserError
+from harness.errors import UserError, printable
 from harness.records import seal
 from harness.records.chain import canonical
 from harness.records.files import write_atomically
@@ -95,8 +95,8 @@ def read(path: Path, names: Mapping[str, Any], device: torch.device) -> Checkpoi
         raise UserError(_no_checkpoint(path, error)) from error
     if sealed is None:
         print(
-            f"note: {path}: is of format 1, which says neither whose it is nor whether it is whole; its tensors' "
-            "types, shapes and finiteness are checked, and its line where that is recorded",
+            f"note: {printable(str(path))}: is of format 1, which says neither whose it is nor whether it is whole; "
+            "its tensors' types, shapes and finiteness are checked, and its line where that is recorded",
             file=sys.stderr,
         )
     return checkpoint

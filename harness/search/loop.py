@@ -16,6 +16,7 @@ A search whose training loss, weights or alphas stop being finite ends there: it
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UserError
+from harness.errors import UserError, printable
 from harness.judges.base import Judge
 from harness.probes.base import Probe, State
 from harness.records import seal
@@ -297,9 +298,9 @@ class Search:
         path = self.folder.checkpoint
         self._check = self.folder.check_after([])
         if not path.exists() and not path.is_symlink():
-            if lines:
-                raise UserError(f"{path}: missing, though {len(lines)} epochs are recorded; move the folder away")
-            return None
+            if not lines:
+                return None
+            path = self._newest_kept(lines)
         saved = self._read(path, lines)
         if len(lines) < saved.epoch:
             raise UserError(
@@ -307,11 +308,25 @@ class Search:
                 "move the folder away"
             )
         checkpoint.load_into(self.optimizer, saved, path)
-        self._keep(saved.epoch)
+        if path == self.folder.checkpoint:
+            self._keep(saved.epoch)
         self._check = self.folder.check_after(lines[: saved.epoch + 1])
         if len(lines) == saved.epoch:
             self._check = self.folder.append(saved.line)
         return saved.epoch
+
+    def _newest_kept(self, lines: Sequence[Line]) -> Path:
+        """The kept checkpoint to go on from where the one to resume from is missing; what follows it is made again.
+
+        Raises:
+            UserError: none was kept.
+        """
+        missing = f"{self.folder.checkpoint}: missing, though {len(lines)} epochs are recorded"
+        kept = [epoch for epoch in self.folder.kept_epochs() if epoch < len(lines)]
+        if not kept:
+            raise UserError(f"{missing}; move the folder away")
+        print(printable(f"note: {missing}; goes on from the kept one of epoch {kept[-1]}"), file=sys.stderr)
+        return self.folder.kept(kept[-1])
 
     def _read(self, path: Path, lines: Sequence[Line]) -> Checkpoint:
         """A checkpoint that fits the run and the lines that are recorded.

@@ -10,7 +10,7 @@ import torch
 from harness.errors import UserError
 from harness.launch.shortage import REMEDY
 from harness.search.settings import SearchConfig
-from spaces.base import InputShape
+from spaces.base import Demand, InputShape
 
 BYTES = 4
 """Of a number in single precision."""
@@ -22,28 +22,23 @@ COPIES = 3
 def least_bytes(config: SearchConfig, shape: InputShape, pixels: int) -> int:
     """Bytes that a search takes at the least.
 
-    With C channels, N cells, K classes, a batch of B images of P pixels and k the part of the channels that operations
-    see, it is
+    With a batch of B images of D channels and P pixels, W weights and M numbers of each image's maps, both as the space
+    says them (`spaces.base.NetworkConfig.demand`), it is
 
-        4 * (3 * (9 N (C / k)^2 + C K) + B P (N C / 4 + 2 D))
+        4 * (3 * W + B * (M + 2 * D * P))
 
-    of which the first term is one 3x3 convolution in each cell and the classifier, each with gradient and momentum, and
-    the second one map of each cell, kept for the gradient, and the batch of images of D channels, read and varied.
-    Later stages have more channels on fewer pixels, which the quarter stands for. A supernet has several times as much
-    of both, so that what this finds too large cannot run; what it lets pass may still not fit.
+    that is weights, gradient and momentum, the maps that are kept for the gradient, and the batch, read and varied. A
+    supernet has several times what its space says at the least, so that what this finds too large cannot run; what it
+    lets pass may still not fit. Of a space that says nothing, the images alone are counted.
 
     Args:
         config: all settings.
         shape: channels of the images, and classes.
         pixels: of an image, at the size that the search sees.
     """
-    network = config.network
-    channels = int(getattr(network, "channels", 1))
-    cells = int(getattr(network, "cells", 3 * int(getattr(network, "cells_per_stage", 0))))
-    working = channels // int(getattr(network, "partial_channels", 1))
-    weights = 9 * cells * working**2 + channels * shape.outputs
-    maps = config.data.batch_size * pixels * (cells * channels // 4 + 2 * shape.channels)
-    return BYTES * (COPIES * weights + maps)
+    demand = config.network.demand(shape, pixels) or Demand(0, 0)
+    images = config.data.batch_size * (demand.maps + 2 * shape.channels * pixels)
+    return BYTES * (COPIES * demand.parameters + images)
 
 
 def memory_of(device: str) -> int | None:
@@ -56,8 +51,10 @@ def memory_of(device: str) -> int | None:
         return None
 
 
-def check_memory(config: SearchConfig, shape: InputShape, pixels: int, images: int, device: str) -> None:
-    """Refuse a search that cannot fit.
+def check_memory(
+    config: SearchConfig, shape: InputShape, pixels: int, images: int, device: str, side_by_side: int = 1
+) -> None:
+    """Refuse searches that cannot fit.
 
     Args:
         config: all settings.
@@ -65,16 +62,18 @@ def check_memory(config: SearchConfig, shape: InputShape, pixels: int, images: i
         pixels: of an image.
         images: in a split; a batch has no more.
         device: cpu or cuda.
+        side_by_side: how many of them run at a time.
 
     Raises:
-        UserError: it needs more than the device has.
+        UserError: they need more than the device has.
     """
     batch = min(config.data.batch_size, images)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, batch_size=batch))
-    needed, there = least_bytes(config, shape, pixels), memory_of(device)
+    needed, there = side_by_side * least_bytes(config, shape, pixels), memory_of(device)
     if there is not None and needed > there:
         where = "the GPU" if device == "cuda" else "this machine"
+        several = f" for {side_by_side} seeds side by side" if side_by_side > 1 else ""
         raise UserError(
-            f"needs at least {needed / 2**30:,.1f} GiB of memory at {config.network.scale} and batches of {batch} "
-            f"images, and {where} has {there / 2**30:,.1f}; {REMEDY}"
+            f"needs at least {needed / 2**30:,.1f} GiB of memory{several} at {config.network.scale} and batches of "
+            f"{batch} images, and {where} has {there / 2**30:,.1f}; {REMEDY}"
         )

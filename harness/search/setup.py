@@ -39,6 +39,7 @@ def build(
     record: Mapping[str, Any],
     arrays: ImageArrays,
     method: Method,
+    space: AnySpace,
     config: SearchConfig,
     judge: Judge,
     device: str,
@@ -47,15 +48,15 @@ def build(
 
     Args:
         folder: where it records.
-        record: what `config.json` holds, of which bench, space, seed, scale, threads and keep are read.
+        record: what `config.json` holds, of which bench, seed, scale, threads and keep are read.
         arrays: the images, whose first half trains and whose second half validates.
         method: the method.
+        space: the space, which the record knows by its label alone.
         config: all settings.
         judge: says how good an architecture is.
         device: cpu or cuda.
     """
     torch.set_num_threads(int(record["threads"]))
-    space = get_space(record["space"])
     data, augmentation = config.data, augmentation_of(config)
     arrays = replace(arrays, train_images=shrunk(arrays.train_images, data.shrink))
     halves = halve(arrays, device, limit=data.images or None)
@@ -85,11 +86,19 @@ def build_optimizer(
     training: Examples,
     randomness: Randomness,
 ) -> Optimizer:
-    """A method at its start, on the device of the training split, with the companions that settings switch on."""
+    """A method at its start, on the device of the training split, with the companions that settings switch on.
+
+    Raises:
+        UserError: the space makes no network of these settings, or what a faster one needs is missing.
+    """
+    try:
+        plain = space.network(config.network, shape)
+    except ValueError as error:
+        raise UserError(f"network: {error}") from None
     if training.device.type == "cuda":
         compute_as(config.compute)
     return method.optimizer_class(
-        network_for(space.network(config.network, shape), training.device, config.compute.fuse),
+        network_for(plain, training.device, config.compute.fuse),
         config.method,
         task=Classification(),
         epochs=config.epochs,

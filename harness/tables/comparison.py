@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 
 from harness.errors import UserError
+from harness.tables.compression import decompressed
 from harness.tables.index import IndexInfo
 from harness.tables.indexing import build_index
 from harness.tables.official import check_importable, load, metrics, official_api
 from harness.tables.query import Table
-from harness.tables.tfrecord import decompressed
 from spaces.nb101.cell import Cell
 from spaces.nb101.reachability import is_enumerated
 from spaces.nb101.space import get_space

@@ -33,6 +33,8 @@ _INFO = {
 }
 """Key of `info` -> its type."""
 
+_LONGEST_LABEL = 200
+
 _NAMED_IN_MESSAGES = ("label", "kind", "source", "source_sha256")
 """What is read of an older index."""
 
@@ -80,6 +82,22 @@ def described(header: Mapping[str, Any]) -> dict[str, Any]:
     return info
 
 
+def check_label(label: str) -> None:
+    """Refuse a label of a table that is not an official one, and that passes for it, or steers a terminal.
+
+    Raises:
+        HeaderError: it does.
+    """
+    letters = "".join(filter(str.isalnum, label)).lower()
+    if not letters or letters.removesuffix("official") == "nasbench101":
+        raise HeaderError(f"a table that is not official by its SHA-256 cannot be labelled {label!r}")
+    if not label.isascii() or not label.isprintable() or len(label) > _LONGEST_LABEL:
+        raise HeaderError(
+            f"expected a label of at most {_LONGEST_LABEL} letters, digits and signs that can be told from any other "
+            f"(ASCII), got {label[:_LONGEST_LABEL]!r}"
+        )
+
+
 def check(header: Mapping[str, Any], end: int, columns: Sequence[str], cell_bytes: int) -> None:
     """Refuse a header of the present format that is none.
 
@@ -103,6 +121,8 @@ def check(header: Mapping[str, Any], end: int, columns: Sequence[str], cell_byte
         raise HeaderError("its header names no epoch budget")
     if info["kind"] not in ("official", "other"):
         raise HeaderError(f"its header says kind {info['kind'][:60]!r}, expected official or other")
+    if info["kind"] == "other":
+        check_label(info["label"])
     record_bytes = _record_bytes(header, columns)
     cells, budgets = info["cells"], len(info["epoch_budgets"])
     if info["records"] > cells * budgets * info["repeats"]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import UserError
-from harness.tables.header import OFFICIAL_FILES
+from harness.tables.header import OFFICIAL_FILES, HeaderError, check_label
 from harness.tables.index import (
     LABELS,
     NO_VERTEX,
@@ -268,9 +268,8 @@ def _starts(counts: npt.NDArray[np.int64]) -> Array:
 
 def _other_label(source: Path, label: str | None) -> str:
     chosen = (label or table_stem(source.name)).strip()
-    if not chosen or "".join(filter(str.isalnum, chosen)).lower() == "nasbench101":
-        raise UserError(
-            f"{source}: not an official file by its SHA-256, so it cannot be labelled {chosen!r}; "
-            "give another `--label`"
-        )
+    try:
+        check_label(chosen)
+    except HeaderError as error:
+        raise UserError(f"{source}: {error}; give another `--label`") from None
     return chosen

@@ -21,7 +21,6 @@ import json
 import lzma
 import math
 import struct
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ import google_crc32c
 
 from harness.data.folder import replaced_atomically
 from harness.errors import UserError
+from harness.tables.compression import BROKEN, decompressed
 
 #: Longest record that is believed; those of NAS-Bench-101 take about 400 bytes.
 MAX_RECORD_BYTES = 1 << 24
@@ -44,8 +44,6 @@ _DOUBLE = struct.Struct("<d")
 #: The usual `ModelMetrics` up to its second field: three evaluations, each of five doubles in order.
 _THREE_EVALUATIONS = struct.Struct("<" + "3sdBdBdBdBd" * 3)
 _THREE_EVALUATIONS_TAGS = (b"\x0a\x2d\x09", *(number << 3 | 1 for number in range(2, 6))) * 3
-_XZ_MAGIC = b"\xfd7zXZ\x00"
-_GZIP_MAGIC = b"\x1f\x8b\x08"
 _BUFFER_BYTES = 1 << 20
 _MENDING = "the file is damaged or incomplete; copy or download it again"
 
@@ -200,7 +198,7 @@ class TFRecordReader:
             return self._stream.read(size)
         except EOFError:
             raise self.error(f"the compressed file ends too early; {_MENDING}") from None
-        except (lzma.LZMAError, gzip.BadGzipFile, zlib.error) as error:
+        except BROKEN as error:
             raise self.error(f"cannot decompress from about here ({error}); {_MENDING}") from None
 
 
@@ -230,7 +228,7 @@ def content_sha256(path: Path) -> str:
             while content.readinto(buffer):
                 pass
             return content.digest.hexdigest()
-        except (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error) as error:
+        except BROKEN as error:
             raise UserError(f"{path}: cannot decompress ({error}); {_MENDING}") from None
 
 
@@ -311,17 +309,6 @@ class _HashingStream(io.RawIOBase):
         self.digest.update(data)
         self.size += len(data)
         return len(data)
-
-
-def decompressed(file: BinaryIO) -> BinaryIO:
-    """The content of a file, told by its first bytes: the file itself where it is not compressed."""
-    start = file.read(len(_XZ_MAGIC))
-    file.seek(0)
-    if start == _XZ_MAGIC:
-        return cast(BinaryIO, lzma.LZMAFile(file))
-    if start.startswith(_GZIP_MAGIC):
-        return cast(BinaryIO, gzip.GzipFile(fileobj=file))
-    return file
 
 
 def _compressed(file: BinaryIO, suffix: str) -> AbstractContextManager[BinaryIO]:

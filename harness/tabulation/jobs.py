@@ -12,6 +12,7 @@ import itertools
 import json
 import math
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserError
-from harness.records.files import write_atomically
+from harness.records.files import UnreadableFileError, parse_json, read_regular, write_atomically
 
 if TYPE_CHECKING:
     from harness.tabulation.training import Recipe
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 RECIPE = "recipe.json"
 
 _MENDING = "delete it, and the same command measures it again"
+
+_JOB_FILE = re.compile(r"job(\d{6,12})\.json")
+
+_MOST_BYTES = 64 << 20
+"""Of a file in the folder."""
 
 JOB_SIZE = 9
 """Cells trained together: 9 = 3 * 3 cells that differ in two vertices only keep the gathering of slices cheap."""
@@ -124,7 +130,8 @@ class WorkFolder:
 
     def done(self) -> set[int]:
         """Numbers of the jobs that are measured."""
-        return {int(file.stem.removeprefix("job")) for file in self.path.glob("job*.json")}
+        named = (_JOB_FILE.fullmatch(file.name) for file in self.path.glob("job*.json"))
+        return {int(match[1]) for match in named if match}
 
     def write(self, job: Job, measured: list[dict[str, Any]], seconds: float, device: str) -> None:
         """Keep one job's measurements, and what they took: seconds by the clock of a core, or of a GPU."""
@@ -209,8 +216,10 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 def _read_json(file: Path, mending: str) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_bytes())
-    except (ValueError, RecursionError):
+        content = parse_json(read_regular(file, _MOST_BYTES))
+    except UnreadableFileError as error:
+        raise UserError(f"{file}: {error}; {mending}") from None
+    except ValueError:
         content = None
     if not isinstance(content, dict):
         raise UserError(f"{file}: damaged; {mending}")

@@ -5,6 +5,8 @@ own file registers by being imported:
 
     [project.entry-points."one_shot_nas_harness.companions"]
     my_companion = "my_package.my_module:MyCompanion"
+
+An offer that is of no use breaks itself only: searches go on without it, and `companion_problems` says why it is none.
 """
 
 from __future__ import annotations
@@ -13,10 +15,10 @@ import importlib
 import sys
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from optimizers.companions.base import Companion
+from spaces.plugins import PluginError, load_entry, offered, offers_of
 
 BUILT_IN_MODULES = (
     "optimizers.companions.perturbation",
@@ -54,11 +56,37 @@ def companion_classes() -> dict[str, type[Companion]]:
     return dict(_companions)
 
 
+def companion_problems() -> tuple[str, ...]:
+    """A line for each companion that an installed package offers and that cannot join."""
+    return _register_offered(tuple(sys.path))
+
+
 @cache
-def _register_offered(path: tuple[str, ...]) -> None:
-    """Register what packages on this path offer; reading all their metadata takes hundredths of a second."""
-    for entry in entry_points(group=GROUP):
-        register_companion(entry.load())
+def _register_offered(path: tuple[str, ...]) -> tuple[str, ...]:
+    """Register what packages on this path offer; reading all their metadata takes hundredths of a second.
+
+    Returns:
+        a line for each offer that is of no use.
+    """
+    problems = []
+    for entries in offers_of(GROUP).values():
+        try:
+            entry, offer = offered(entries, "a companion", "uninstall all but one")
+            register_companion(_checked(load_entry(entry, offer), offer))
+        except ValueError as error:
+            problems.append(str(error))
+    return tuple(problems)
+
+
+def _checked(named: object, offer: str) -> type[Companion]:
+    """What an entry point gave, if it is a companion whose settings have defaults."""
+    if not (isinstance(named, type) and issubclass(named, Companion)):
+        raise PluginError(f"{offer}: expected a subclass of optimizers.companions.base.Companion")
+    try:
+        named.config_class()
+    except (AttributeError, TypeError, ValueError) as error:
+        raise PluginError(f"{offer}: expected settings (`config_class`) that all have defaults, got {error}") from None
+    return named
 
 
 def default_settings() -> dict[str, Any]:

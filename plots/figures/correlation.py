@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import textwrap
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
+from harness.records.results import Correlation, Estimate, read_correlation
 from harness.records.run_folder import CORRELATION
 from plots.drawing import style
 from plots.figures.checkpoint_results import Results, gather_results, write_figures
@@ -30,14 +30,14 @@ LABELS = {"stored": "the search's statistics", "batch": "each batch's statistics
 TICKS = (0.5, 1, 2, 3, 5, 10, 20, 30, 50, 70, 100)
 
 
-def gather(results: Path) -> list[Results]:
+def gather(results: Path) -> list[Results[Correlation]]:
     """The rank correlations at or below a folder, those that may share a figure together.
 
     Raises:
-        RunFolderError: a result is damaged.
+        RunFolderError: there is no such folder.
         UserError: two that would share a figure disagree.
     """
-    return gather_results(results, CORRELATION, _check, also=("top_share", "top_test_error"))
+    return gather_results(results, CORRELATION, read_correlation, also=("top_share", "top_test_error"))
 
 
 def write(results: Path, out: Path) -> list[Path]:
@@ -49,7 +49,7 @@ def write(results: Path, out: Path) -> list[Path]:
     return write_figures(gather(results), out, NAME, draw, csv_text)
 
 
-def draw(results: Results) -> Figure:
+def draw(results: Results[Correlation]) -> Figure:
     """The figure: for each method two panels, one above the other."""
     contents = results.of_methods
     columns = min(len(contents), MOST_COLUMNS)
@@ -69,11 +69,11 @@ def draw(results: Results) -> Figure:
                     axes.set_ylabel("test error (%)")
         for axes in panels[-2:, len(contents) - columns * (rows - 1) :].flat:
             axes.set_axis_off()
-        _error_axis(panels[0, 0], [100 * cell["test_error"] for one in contents.values() for cell in one["sampled"]])
+        _error_axis(panels[0, 0], [100 * cell.test_error for result in contents.values() for cell in result.sampled])
         legend = style.legend_below(
             figure,
             [_dots("0.2"), _dots("0.65")],
-            [f"table's best {100 * next(iter(contents.values()))['top_share']:.0f} % of the space", "other cells"],
+            [f"table's best {100 * next(iter(contents.values())).top_share:.0f} % of the space", "other cells"],
         )
         style.lay_out(
             figure,
@@ -90,55 +90,42 @@ def draw(results: Results) -> Figure:
     return figure
 
 
-def csv_text(results: Results) -> str:
+def csv_text(results: Results[Correlation]) -> str:
     """The numbers behind the figure: a row for each method and cell, errors as fractions."""
     text = io.StringIO()
     writer = Rows(text)
     measured = [f"{statistics}_{name}" for statistics in LABELS for name in ("error", "loss")]
     place = ["bench", "space", "method", "seed", "epoch"]
     writer.writerow([*place, "cell", "test_error", "valid_error", *measured, "images", "table", "scale"])
-    for method, content in results.of_methods.items():
-        start = [results.bench, results.space, method, results.seed, results.epoch]
-        end = [results.images, results.table, results.scale]
-        for cell in content["sampled"]:
-            supernet = [cell[statistics] for statistics in LABELS]
-            numbers = [number for one in supernet for number in (1 - one["accuracy"], one["loss"])]
-            writer.writerow([*start, cell["cell"], cell["test_error"], cell["valid_error"], *numbers, *end])
+    for method, result in results.of_methods.items():
+        start = [*results.start_of_row, method, result.conditions.seed, result.conditions.epoch]
+        for cell in result.sampled:
+            supernet = [cell.supernet[statistics] for statistics in LABELS]
+            numbers = [number for its in supernet for number in (1 - its.accuracy, its.loss)]
+            writer.writerow([*start, cell.cell, cell.test_error, cell.valid_error, *numbers, *results.end_of_row])
     return text.getvalue()
 
 
-def _check(content: dict[str, Any]) -> None:
-    """ValueError, TypeError or KeyError where a content cannot be drawn."""
-    float(content["top_share"]), float(content["top_test_error"])
-    for statistics in LABELS:
-        _coefficients(content, statistics)
-        for cell in content["sampled"]:
-            float(cell["test_error"]), float(cell[statistics]["accuracy"])
-            cell["cell"], cell["valid_error"], cell[statistics]["loss"]
-    if not content["sampled"]:
-        raise ValueError
-
-
-def _draw_panel(axes: Axes, content: dict[str, Any], statistics: str) -> None:
-    table = np.array([cell["test_error"] for cell in content["sampled"]])
-    supernet = np.array([1 - cell[statistics]["accuracy"] for cell in content["sampled"]])
-    top = table <= content["top_test_error"]
+def _draw_panel(axes: Axes, result: Correlation, statistics: str) -> None:
+    table = np.array([cell.test_error for cell in result.sampled])
+    supernet = np.array([1 - cell.supernet[statistics].accuracy for cell in result.sampled])
+    top = table <= result.top_test_error
     for chosen, colour in ((~top, "0.65"), (top, "0.2")):
         axes.plot(100 * supernet[chosen], 100 * table[chosen], ".", markersize=4, color=colour, markeredgewidth=0)
     axes.margins(x=0.05)
     axes.xaxis.set_major_locator(MaxNLocator(5))
 
 
-def _coefficients(content: dict[str, Any], statistics: str) -> str:
-    found = content["correlations"][statistics]["all"]["error"]
-    return "\n".join(f"{symbol} {_estimate(found[name])}" for symbol, name in ((RHO, "spearman"), (TAU, "kendall")))
+def _coefficients(result: Correlation, statistics: str) -> str:
+    orders = ((RHO, result.spearman), (TAU, result.kendall))
+    return "\n".join(f"{symbol} {_estimate(estimates[statistics])}" for symbol, estimates in orders)
 
 
-def _estimate(one: dict[str, float | None]) -> str:
-    if one["value"] is None:
+def _estimate(estimate: Estimate) -> str:
+    if estimate.value is None:
         return "n/a"
-    interval = "" if one["low"] is None else f" [{one['low']:.2f}, {one['high']:.2f}]"
-    return f"{one['value']:.2f}{interval}"
+    interval = "" if estimate.low is None or estimate.high is None else f" [{estimate.low:.2f}, {estimate.high:.2f}]"
+    return f"{estimate.value:.2f}{interval}"
 
 
 def _error_axis(axes: Axes, errors: list[float]) -> None:

@@ -20,6 +20,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from harness.records.results import Landscape, read_landscape
 from harness.records.run_folder import LANDSCAPE
 from plots.drawing import style
 from plots.figures.checkpoint_results import Results, gather_results, write_figures
@@ -38,7 +39,7 @@ Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Landscape:
+class Panel:
     """One method's panel.
 
     Attributes:
@@ -51,14 +52,14 @@ class Landscape:
     accuracy: Array
 
 
-def gather(results: Path) -> list[Results]:
+def gather(results: Path) -> list[Results[Landscape]]:
     """The landscapes at or below a folder, those that may share a figure together.
 
     Raises:
-        RunFolderError: a landscape is damaged.
+        RunFolderError: there is no such folder.
         UserError: two that would share a figure disagree.
     """
-    return gather_results(results, LANDSCAPE, _landscape, also=("radius",))
+    return gather_results(results, LANDSCAPE, read_landscape, also=("radius",))
 
 
 def write(results: Path, out: Path) -> list[Path]:
@@ -70,9 +71,9 @@ def write(results: Path, out: Path) -> list[Path]:
     return write_figures(gather(results), out, NAME, draw, csv_text)
 
 
-def draw(results: Results) -> Figure:
+def draw(results: Results[Landscape]) -> Figure:
     """The figure: for each method a surface, and a contour below it."""
-    panels = {method: _landscape(content) for method, content in results.of_methods.items()}
+    panels = {method: _panel(landscape) for method, landscape in results.of_methods.items()}
     values = np.concatenate([panel.accuracy.ravel() for panel in panels.values()])
     low, high = _limits(values)
     norm = Normalize(low, high)
@@ -117,33 +118,24 @@ def draw(results: Results) -> Figure:
     return figure
 
 
-def csv_text(results: Results) -> str:
+def csv_text(results: Results[Landscape]) -> str:
     """The numbers behind the figure: a row for each method and point, accuracy as a fraction."""
     text = io.StringIO()
     writer = Rows(text)
     writer.writerow(
         ["bench", "space", "method", "seed", "epoch", "x", "y", "accuracy", "loss", "images", "table", "scale"]
     )
-    for method, content in results.of_methods.items():
-        start = [results.bench, results.space, method, results.seed, results.epoch]
-        end = [results.images, results.table, results.scale]
-        for y, accuracies, losses in zip(content["y"], content["accuracy"], content["loss"], strict=True):
-            for x, accuracy, loss in zip(content["x"], accuracies, losses, strict=True):
-                writer.writerow([*start, x, y, accuracy, "" if loss is None else loss, *end])
+    for method, landscape in results.of_methods.items():
+        start = [*results.start_of_row, method, landscape.conditions.seed, landscape.conditions.epoch]
+        for y, accuracies, losses in zip(landscape.y, landscape.accuracy, landscape.loss, strict=True):
+            for x, accuracy, loss in zip(landscape.x, accuracies, losses, strict=True):
+                writer.writerow([*start, x, y, accuracy, "" if loss is None else loss, *results.end_of_row])
     return text.getvalue()
 
 
-def _landscape(content: dict[str, Any]) -> Landscape:
-    """The panel of a content; ValueError or KeyError where it is no grid of numbers."""
-    x, y = np.array(content["x"], np.float64), np.array(content["y"], np.float64)
-    accuracy, loss = (np.array(content[name], np.float64) for name in ("accuracy", "loss"))
-    if (
-        not x.ndim == y.ndim == 1
-        or not accuracy.shape == loss.shape == (len(y), len(x))
-        or not np.isfinite(accuracy).all()
-    ):
-        raise ValueError
-    return Landscape(x, y, 100 * accuracy)
+def _panel(landscape: Landscape) -> Panel:
+    x, y, accuracy = (np.array(values, np.float64) for values in (landscape.x, landscape.y, landscape.accuracy))
+    return Panel(x, y, 100 * accuracy)
 
 
 def _limits(values: Array) -> tuple[float, float]:
@@ -153,13 +145,13 @@ def _limits(values: Array) -> tuple[float, float]:
     return low, high if high > low else low + step
 
 
-def _title(method: str, panel: Landscape) -> str:
+def _title(method: str, panel: Panel) -> str:
     centre = panel.accuracy[len(panel.y) // 2, len(panel.x) // 2]
     label = textwrap.fill(style.look(method).label, 20)
     return f"{label}\n{centre:.1f} %, mean {panel.accuracy.mean():.1f} %"
 
 
-def _draw_surface(axes: Any, panel: Landscape, norm: Normalize) -> None:
+def _draw_surface(axes: Any, panel: Panel, norm: Normalize) -> None:
     x, y = np.meshgrid(panel.x, panel.y)
     axes.plot_surface(
         x, y, panel.accuracy, cmap=COLOURS, norm=norm, rcount=len(panel.y), ccount=len(panel.x), linewidth=0.1,
@@ -177,7 +169,7 @@ def _draw_surface(axes: Any, panel: Landscape, norm: Normalize) -> None:
         axis.labelpad = -10
 
 
-def _draw_contour(axes: Axes, panel: Landscape, norm: Normalize, first: bool) -> None:
+def _draw_contour(axes: Axes, panel: Panel, norm: Normalize, first: bool) -> None:
     levels = np.linspace(float(norm.vmin or 0), float(norm.vmax or 0), LEVELS + 1)
     axes.contourf(panel.x, panel.y, panel.accuracy, levels, cmap=COLOURS, norm=norm)
     axes.contour(panel.x, panel.y, panel.accuracy, levels, colors="black", linewidths=0.3, alpha=0.6)

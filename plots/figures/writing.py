@@ -54,7 +54,7 @@ def draw_overview(results: Path, out: Path | None, picking: Picking = EVERYTHING
             try:
                 figure, series = figure_module.draw(comparison)
             except NothingToDrawError as reason:
-                print(f"not drawn: {name}: {reason}", file=sys.stderr)
+                print(printable(f"not drawn: {name}: {reason}"), file=sys.stderr)
                 continue
             for path in style.save(figure, _folder(results, out) / name, csv_text((comparison, series))):
                 print(path)
@@ -112,7 +112,8 @@ def _found(results: Path, picking: Picking, needed: bool = True) -> Survey:
     for bench, sheet in named:
         if sum(other[0].bench == sheet[0].bench for _, other in named) > 1:
             table = " ".join(part for part in (sheet[0].table, sheet[0].table_sha256[:12]) if part)
-            print(f"files named {bench}: table {table}, {sheet[0].scale or 'scale not recorded'}", file=sys.stderr)
+            scale = sheet[0].scale or "scale not recorded"
+            print(printable(f"files named {bench}: table {table}, {scale}"), file=sys.stderr)
     return found
 
 
@@ -146,7 +147,7 @@ def _draw_of_runs(
             try:
                 pages = figure.draw(bench, sheet, asked)
             except NothingToDrawError as reason:
-                print(f"not drawn: figure {figure_name} of {bench}: {reason}", file=sys.stderr)
+                print(printable(f"not drawn: figure {figure_name} of {bench}: {reason}"), file=sys.stderr)
                 continue
             for page in pages:
                 if page.text:

@@ -2,15 +2,21 @@
 
 A page asks `data.json` for news every few seconds. Whether there are any is seen from the run files' times and sizes;
 only those that changed are read again. The server listens on the loopback address, and answers only requests that name
-it so: a foreign site whose name is pointed at 127.0.0.1 (DNS rebinding) gets nothing.
+it so: a foreign site whose name is pointed at 127.0.0.1 (DNS rebinding) gets nothing. A client that sends its request
+too slowly, or not at all, is cut off, and when as many are being answered as there may be, the next are told at once to
+come again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
+import socket
 import sys
 import threading
+import time
+from collections import deque
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,7 +24,8 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
 
 from harness.errors import UserError, printable
-from harness.records.run_folder import EPOCHS, RunFolderError
+from harness.records.files import UnreadableFileError, read_regular
+from harness.records.run_folder import EPOCHS, MOST_BYTES, RunFolderError
 from plots.judgement.findings import Question
 from plots.report.page import page, policy
 from plots.report.writing import Report
@@ -26,14 +33,25 @@ from plots.runs.picking import EVERYTHING, Picking
 
 LOOPBACK = "127.0.0.1"
 
-MOST_CONNECTIONS = 32
-"""Clients that are answered side by side, each in a thread; more wait."""
+MOST_CONNECTIONS = 64
+"""Clients that are answered side by side, each in a thread."""
 
 LONGEST_SILENCE = 5.0
-"""Seconds after which a client that sends or takes nothing is cut off."""
+"""Seconds after which a client that sends nothing, or does not take its answer, is cut off."""
 
-LONGEST_WAIT = 10.0
-"""Seconds that a client waits for a free thread; longer than a silent one can hold it."""
+LONGEST_REQUEST = 10.0
+"""Seconds after which a client that has not sent its whole request is cut off, however busily it sends."""
+
+LINGER = 1.0
+"""Seconds that a refused client's connection stays open, since one that is closed while it still sends loses the
+answer."""
+
+MOST_LINGERING = 256
+
+BUSY = (
+    b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Length: 22\r\n\r\nbusy; come again soon\n"
+)
 
 
 def serve(results: Path, port: int, question: Question | None = None, picking: Picking = EVERYTHING) -> int:
@@ -81,6 +99,8 @@ class LiveServer(ThreadingHTTPServer):
         self.report.version()
         self._lock = threading.Lock()
         self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self._sending: dict[Any, float] = {}
+        self._refused: deque[tuple[float, Any]] = deque()
         self._data: dict[str, Any] = {}
         self._lines: dict[str, Path] = {}
         try:
@@ -91,13 +111,15 @@ class LiveServer(ThreadingHTTPServer):
             raise UserError(f"--port {port}: {error.strerror}; give another, or 0 for any that is free") from None
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread of its own, once one is free; a client that sends nothing is cut off after a while."""
-        if not self._free.acquire(timeout=LONGEST_WAIT):
-            self.shutdown_request(request)
+        """Answer in a thread of its own, or say at once that there is none free."""
+        if not self._free.acquire(blocking=False):
+            self._refuse(request)
             return
+        self._sending[request] = time.monotonic() + LONGEST_REQUEST
         try:
             super().process_request(request, client_address)
         except BaseException:
+            self.has_sent(request)
             self._free.release()
             raise
 
@@ -106,7 +128,38 @@ class LiveServer(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
+            self.has_sent(request)
             self._free.release()
+
+    def has_sent(self, request: Any) -> None:
+        """Take note that a client's whole request is here, or that the client is gone."""
+        self._sending.pop(request, None)
+
+    def service_actions(self) -> None:
+        """Cut off who is too slow; called again and again while the server runs."""
+        super().service_actions()
+        now = time.monotonic()
+        for request, deadline in list(self._sending.items()):
+            if now > deadline:
+                self.has_sent(request)
+                with contextlib.suppress(OSError):
+                    request.shutdown(socket.SHUT_RDWR)
+        while self._refused and (now > self._refused[0][0] or len(self._refused) > MOST_LINGERING):
+            self.close_request(self._refused.popleft()[1])
+
+    def server_close(self) -> None:
+        """Close, with the connections that were refused."""
+        while self._refused:
+            self.close_request(self._refused.popleft()[1])
+        super().server_close()
+
+    def _refuse(self, request: Any) -> None:
+        """Send a client away without waiting for it."""
+        request.setblocking(False)
+        with contextlib.suppress(OSError):
+            request.send(BUSY)
+            request.shutdown(socket.SHUT_WR)
+        self._refused.append((time.monotonic() + LINGER, request))
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away in the middle is no news; anything else is told as ever."""
@@ -162,18 +215,23 @@ class _Handler(BaseHTTPRequestHandler):
     }
 
     def do_GET(self) -> None:
+        self.server.has_sent(self.connection)
         if self.headers.get("Host") not in self.server.names:
             self._answer(HTTPStatus.MISDIRECTED_REQUEST, "text/plain", f"open {self.server.url}\n".encode())
             return
         try:
             self._route()
-        except (BrokenPipeError, ConnectionResetError):
+        except (ConnectionError, TimeoutError):
             self.close_connection = True
-        except (RunFolderError, OSError) as error:
+        except (RunFolderError, UnreadableFileError, OSError) as error:
             self._answer(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", f"{error}\n".encode("utf-8", "replace"))
 
     def _route(self) -> None:
-        asked = urlsplit(self.path)
+        try:
+            asked = urlsplit(self.path)
+        except ValueError:
+            self._answer(HTTPStatus.BAD_REQUEST, "text/plain", b"not an address\n")
+            return
         if asked.path == "/":
             data = self.server.data()
             assert data is not None
@@ -185,7 +243,7 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 self._answer(HTTPStatus.OK, "application/json", json.dumps(data, allow_nan=False).encode())
         elif (lines := self.server.raw_lines(asked.path.removeprefix("/"))) is not None:
-            self._answer(HTTPStatus.OK, "text/plain", lines.read_bytes())
+            self._answer(HTTPStatus.OK, "text/plain", read_regular(lines, MOST_BYTES["lines"]))
         else:
             self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"not here\n")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.errors import UserError, printable
 from harness.records.files import write_atomically
-from harness.records.run_folder import CONFIG, ENVIRONMENT, EPOCHS, RunFolder, RunFolderError, find_folders
+from harness.records.run_folder import CONFIG, ENVIRONMENT, EPOCHS, RunFolder, find_folders
 from plots.judgement.comparing import check_baseline
 from plots.judgement.findings import Judgement, Question
 from plots.judgement.judging import judge, reason_against
@@ -79,7 +79,8 @@ class Report:
             outcome: Entry | Exception
             try:
                 outcome = self._cache.read(folder)
-            except (RunFolderError, UserError, OSError) as error:
+            # Of every kind: the survey says what it makes of each.
+            except Exception as error:
                 outcome = error
             known = self._entries[folder.path] = stamp, outcome
         if isinstance(known[1], Exception):

@@ -109,6 +109,9 @@ def survey(results: Path, read: Callable[[RunFolder], Entry] | None = None, pick
             left_out.append(LeftOut(folder.path, str(error).removeprefix(str(folder.path)).lstrip(":/ ")))
         except OSError as error:
             left_out.append(LeftOut(folder.path, f"{error.strerror}: {error.filename}"))
+        # Whatever a file from elsewhere makes of its reader, the other runs are read.
+        except Exception as error:
+            left_out.append(LeftOut(folder.path, f"cannot be read ({type(error).__name__}: {error})"))
     own, inner = outermost(results, [RunFolder(path) for path in (*passed_over, *(one.run.path for one in entries))])
     left_out += [LeftOut(path, INNER) for path in inner]
     kept = {folder.path for folder in own}

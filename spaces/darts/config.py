@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from spaces.base import NetworkConfig, check_partial_channels
+from spaces.base import Demand, InputShape, NetworkConfig, check_partial_channels, demand_of_stages
 from spaces.ranges import Range
 
 
@@ -27,8 +27,14 @@ class SupernetConfig(NetworkConfig):
     takes 4."""
 
     def check(self) -> None:
-        """Refuse channels that do not split into parts."""
+        """Refuse channels that do not split into parts, and a network without cells of both kinds."""
         check_partial_channels(self.channels, self.partial_channels)
+        if self.cells < 3:
+            raise ValueError(f"expected network.cells ({self.cells}) of at least 3, two of which are reduction cells")
+
+    def demand(self, shape: InputShape, pixels: int) -> Demand:
+        """What a supernet of this size takes at the least."""
+        return demand_of_stages(self.channels, self.channels // self.partial_channels, self.cells, shape, pixels)
 
     @property
     def scale(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from spaces.base import NetworkConfig, check_partial_channels
+from spaces.base import Demand, InputShape, NetworkConfig, check_partial_channels, demand_of_stages
 from spaces.ranges import Range
 
 
@@ -40,6 +40,10 @@ class SupernetConfig(NetworkConfig):
     def check(self) -> None:
         """Refuse channels that do not split into parts."""
         check_partial_channels(self.channels, self.partial_channels)
+
+    def demand(self, shape: InputShape, pixels: int) -> Demand:
+        """What a supernet of this size takes at the least."""
+        return demand_of_stages(self.channels, self.channels // self.partial_channels, self.cells, shape, pixels)
 
     @property
     def scale(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from spaces.base import NetworkConfig, check_partial_channels
+from spaces.base import Demand, InputShape, NetworkConfig, check_partial_channels, demand_of_stages
 from spaces.ranges import Range
 
 
@@ -29,6 +29,11 @@ class Nb201Config(NetworkConfig):
     def check(self) -> None:
         """Refuse channels that do not split into parts."""
         check_partial_channels(self.channels, self.partial_channels)
+
+    def demand(self, shape: InputShape, pixels: int) -> Demand:
+        """What a supernet of this size takes at the least."""
+        working = self.channels // self.partial_channels
+        return demand_of_stages(self.channels, working, 3 * self.cells_per_stage, shape, pixels)
 
     @property
     def scale(self) -> str:

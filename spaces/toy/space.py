@@ -17,6 +17,7 @@ import numpy.typing as npt
 from spaces.base import (
     Architecture,
     CellChoices,
+    Demand,
     Graph,
     InputShape,
     Network,
@@ -59,8 +60,19 @@ class ToyConfig(NetworkConfig):
             raise ValueError("expected at least 1 cell, 1 channel and 1 part of the channels")
 
     def check(self) -> None:
-        """Refuse channels that do not split into parts."""
+        """Refuse channels that do not split into parts, and a network without a cell of each kind."""
         check_partial_channels(self.channels, self.partial_channels)
+        if self.cells < len(KINDS):
+            raise ValueError(f"expected network.cells ({self.cells}) of at least {len(KINDS)}, one of each kind")
+
+    def demand(self, shape: InputShape, pixels: int) -> Demand:
+        """What a network takes at the least: a 3x3 convolution of each cell, and the map of the first one.
+
+        Maps are halved again and again while the channels stay, so that those of later cells weigh next to nothing.
+        """
+        working = self.channels // self.partial_channels
+        parameters = 3 * 9 * self.cells * working**2 + self.channels * shape.outputs
+        return Demand(parameters, self.channels * pixels)
 
     @property
     def scale(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +65,11 @@ def cases() -> list[Case]:
     named = [(f"the name {_short(name)!r}", _WHOLE.replace("mine", name), "name") for name in _NAMES]
     return [Case("benchmark file", fault, words, _read(text)) for fault, text, words in [*named, *_FILES]] + [
         Case("benchmark file", "is a folder", "expected a TOML file", _folder),
+        Case("benchmark file", "is a pipe", "expected a TOML file", _other(os.mkfifo)),
+        Case(
+            "benchmark file", "is /dev/zero", "expected a TOML file", _other(lambda path: path.symlink_to("/dev/zero"))
+        ),
+        Case("benchmark file", "is a link to itself", "", _other(lambda path: path.symlink_to(path.name))),
         Case("benchmark file", "is not text", "not a TOML file", _read(b"\xff\xfe\x00")),
         Case("benchmark file", "is missing", "no such benchmark file", lambda folder: _search(folder / "mine.toml")),
     ]
@@ -85,6 +91,18 @@ def _read(content: str | bytes) -> Callable[[Path], None]:
 def _folder(folder: Path) -> None:
     (folder / "mine.toml").mkdir()
     _search(folder / "mine.toml")
+
+
+def _zeros(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def _other(make: Callable[[Path], None]) -> Callable[[Path], None]:
+    def meet(folder: Path) -> None:
+        make(folder / "mine.toml")
+        _search(folder / "mine.toml")
+
+    return meet
 
 
 def _search(path: Path) -> None:

@@ -60,6 +60,16 @@ _CHANGED: list[tuple[str, Change, str]] = [
     ("spaces are a list of lists", lambda header: header["info"].update(spaces=[[1]]), "spaces"),
     ("an unknown kind", lambda header: header["info"].update(kind="better"), "expected official or other"),
     ("official with another hash", lambda header: header["info"].update(kind="official"), "calls itself official"),
+    *(
+        (f"another table labelled {label!r}", lambda header, label=label: header["info"].update(label=label), words)
+        for label, words in (
+            ("NAS-Bench-101", "cannot be labelled"),
+            ("NAS-Bench-101 (official)", "cannot be labelled"),
+            ("\uff2e\uff21\uff33-Bench-101", "told from any other"),
+            ("\u0410 table", "told from any other"),
+            ("\x1b[31mred", "told from any other"),
+        )
+    ),
     ("an extra key", lambda header: header.update(surprise=1), "unknown key 'surprise'"),
     ("an extra key of info", lambda header: header["info"].update(surprise=1), "unknown key 'surprise'"),
     *(

@@ -7,14 +7,30 @@ from pathlib import Path
 import pytest
 
 from harness.commands import run
+from harness.records.run_folder import RunFolder
 from spaces.plugins import PluginError
 from spaces.registry import GROUP, get_space, list_spaces
+from tests.support.seeds_here import asked, quiet, search
 
 MODULE = """
 from spaces.toy.space import ToySpace
 
 MINE = ToySpace()
 number = 3
+
+
+class Own(ToySpace):
+    name = label = "my_own_space"
+
+
+OWN = Own()
+
+
+class Leading(ToySpace):
+    label = "../up"
+
+
+LEADING = Leading()
 """
 
 
@@ -42,6 +58,7 @@ def test_a_space_of_a_module_is_named_with_it(plugins: str) -> None:
         ("missing:MINE", r"missing:MINE: no module 'missing' in "),
         ("zero_{0}:MINE", r"zero_{0} cannot be imported, ZeroDivisionError: division by zero \(.*zero_{0}\.py:2\)$"),
         ("a/b:C", r"expected module:NAME, such as my_module:MY_SPACE, got 'a/b:C'"),
+        ("{0}:LEADING", r"{0}:LEADING: expected a label of letters, digits, .* got '\.\./up'"),
         ("toi", r"unknown space 'toi'; did you mean toy\?"),
         ("nowhere_near", r"unknown space 'nowhere_near'; known: .*toy.*, and module:NAME"),
     ],
@@ -71,3 +88,18 @@ def test_packages_offer_spaces_and_a_broken_one_is_named_in_the_list(
     out, err = capsys.readouterr()
     assert "nb201" in out
     assert err == f"note: {problem}\n"
+
+
+def test_a_search_in_a_space_of_a_module_resumes_though_its_label_is_known_nowhere(
+    plugins: str, tmp_path: Path
+) -> None:
+    request = asked(tmp_path / "results", space=f"{plugins}:OWN")
+    with pytest.raises(PluginError, match="unknown space 'my_own_space'"):
+        get_space("my_own_space")
+    with quiet():
+        search(request, stop_after=2)
+        search(request)
+    found = RunFolder(tmp_path / "results" / "digits" / "my_own_space" / "darts@small" / "seed0")
+    assert found.is_finished()
+    assert found.config()["space"] == "my_own_space"
+    assert len(found.environment()["starts"]) == 2

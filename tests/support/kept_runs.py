@@ -25,7 +25,8 @@ def kept_search(
     """A search of four epochs that records into its place below `results`, as `harness.run` makes it."""
     bench, method = get_benchmark("digits"), get_method(optimizer)
     overrides = {**SMALL, **{key.replace("__", "."): str(value) for key, value in settings.items()}}
-    config, _ = resolve(method, get_space(1), bench.settings, overrides, EPOCHS)
+    space = get_space(1)
+    config, _ = resolve(method, space, bench.settings, overrides, EPOCHS)
     table = bench.table(1)
     record = {
         "format": 1,
@@ -43,7 +44,7 @@ def kept_search(
     }
     folder = RunFolder(run_path(results, "digits", 1, optimizer, seed))
     folder.create(record, {"starts": []})
-    return build(folder, record, bench.images(), method, config, TableOf(table), "cpu")
+    return build(folder, record, bench.images(), method, space, config, TableOf(table), "cpu")
 
 
 def kept_run(results: Path, optimizer: str = "darts", seed: int = 0, **settings: Any) -> RunFolder:

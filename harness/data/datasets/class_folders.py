@@ -58,7 +58,10 @@ def _find_images(folder: Path) -> list[Path]:
     paths = sorted(
         path
         for path in folder.glob("*/*")
-        if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".") and not path.parent.name.startswith(".")
+        if path.suffix.lower() in _SUFFIXES
+        and path.is_file()
+        and not path.name.startswith(".")
+        and not path.parent.name.startswith(".")
     )
     if not paths:
         raise UserError(f"{folder}: holds no images; {_LAYOUT}")

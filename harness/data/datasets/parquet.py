@@ -13,6 +13,11 @@ from harness.errors import UserError
 
 _ROWS_AT_ONCE = 1000
 
+_MOST_TIMES = 50
+"""How many times as large as in the file a column may be, beyond the first `_FREE_BYTES`."""
+
+_FREE_BYTES = 64 << 20
+
 
 @register_dataset(
     "parquet",
@@ -51,6 +56,10 @@ def _find_shards(folder: Path, split: str) -> list[Path]:
             f"{folder / f'*{split}*.parquet'}: missing, {folder} {state}; expected images in the Hugging Face layout, "
             "*train*.parquet and *test*.parquet; or use --bench digits, which needs no download"
         )
+    for path in shards:
+        # A pipe that nobody writes to would be waited for without end.
+        if not path.is_file():
+            raise UserError(f"{path}: is no regular file; expected a Parquet file")
     return shards
 
 
@@ -81,12 +90,30 @@ def _read_rows(path: Path) -> Iterator[tuple[object, int | None]]:
     try:
         with parquet.ParquetFile(path, page_checksum_verification=True) as file:
             image_column, label_column = _find_columns(path, file.schema_arrow)
+            _check_sizes(path, file.metadata)
             for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[f"{image_column}.bytes", label_column]):
                 images = batch.column(image_column).to_pylist()
                 labels = batch.column(label_column).to_pylist()
                 yield from ((image and image["bytes"], label) for image, label in zip(images, labels, strict=True))
     except (pyarrow.ArrowException, OSError) as error:
         raise UserError(f"{path}: damaged, or not a Parquet file ({error})") from error
+
+
+def _check_sizes(path: Path, metadata: Any) -> None:
+    """Refuse a file whose columns are far larger than what they were compressed to: PNG and JPEG hardly shrink.
+
+    Raises:
+        UserError: a column is.
+    """
+    for group in range(metadata.num_row_groups):
+        for place in range(metadata.num_columns):
+            column = metadata.row_group(group).column(place)
+            size, compressed = column.total_uncompressed_size, column.total_compressed_size
+            if size > _FREE_BYTES and size > _MOST_TIMES * compressed:
+                raise UserError(
+                    f"{path}: {size:,} bytes of {column.path_in_schema} were compressed to {compressed:,}, which no "
+                    "images are; expected images in the Hugging Face layout"
+                )
 
 
 def _find_columns(path: Path, schema: Any) -> tuple[str, str]:

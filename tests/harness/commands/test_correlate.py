@@ -147,7 +147,7 @@ def test_killed_and_started_again_no_cell_is_measured_twice_and_the_result_is_th
         patch.setattr(ValidationPass, "measure", counted)
         correlate.compute(revisit(cut, 2, device="cpu"), 14)
     assert sizes == [4, 4, 4, 4, 4, 4, 2, 2]  # each chunk once with either kind of statistics
-    assert cut.results(CORRELATION) == whole.results(CORRELATION)
+    assert cut.computed(CORRELATION, 2) == whole.computed(CORRELATION, 2)
 
 
 def test_the_command_prints_a_table_and_draws(
@@ -163,7 +163,7 @@ def test_the_command_prints_a_table_and_draws(
     assert "random_ws, digits, space 1, seed 0, epoch 2: 12 cells, 24 validation images" in out
     assert out.count("batch statistics, loss, all cells ") == 2
     run = RunFolder(tmp_path / "digits" / "space1" / "darts" / "seed0")
-    content = run.results(CORRELATION)[2]
+    content = run.computed(CORRELATION, 2)
     spearman = content["correlations"]["batch"]["all"]["loss"]["spearman"]["value"]
     losses = [cell["batch"]["loss"] for cell in content["sampled"]]
     errors = [cell["test_error"] for cell in content["sampled"]]

@@ -87,7 +87,7 @@ def test_the_centre_is_the_recorded_accuracy_and_loss(
 ) -> None:
     run = copied(runs[optimizer], tmp_path)
     landscape.compute(revisit(run, epoch, device="cpu"), 3, RADIUS)
-    found, line = run.results(LANDSCAPE)[epoch], run.epochs()[epoch]
+    found, line = run.computed(LANDSCAPE, epoch), run.epochs()[epoch]
     recorded = {"accuracy": line["supernet_valid_accuracy"], "loss": line["supernet_valid_loss"]}
     assert found["centre"] == found["recorded"] == recorded
     assert found["accuracy"][1][1] == recorded["accuracy"]
@@ -134,7 +134,7 @@ def test_killed_and_started_again_no_row_is_measured_twice_and_the_result_is_the
         patch.setattr(Surface, "row", row)
         landscape.compute(revisit(cut, 2, device="cpu"), POINTS, RADIUS)
     assert measured == coordinates(RADIUS, POINTS)
-    assert cut.results(LANDSCAPE) == whole.results(LANDSCAPE)
+    assert cut.computed(LANDSCAPE, 2) == whole.computed(LANDSCAPE, 2)
 
 
 def test_what_is_there_is_not_computed_again_and_another_extent_is_refused(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.launch.provenance import changed_since
+from harness.launch.provenance import changed_since, module_digests
 
 START: dict[str, Any] = {
     "started": "2026-01-01T00:00:00+00:00",
@@ -38,3 +41,19 @@ def test_other_code_processor_or_torch_is_named(entries: dict[str, Any], change:
 
 def test_what_an_earlier_version_did_not_record_is_no_change() -> None:
     assert changed_since({}, START) == []
+
+
+def test_modules_from_outside_are_named_when_their_files_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_space_module.py").write_text("SIDE = 3\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.import_module("my_space_module")
+    before = {"modules": module_digests(["my_space_module", "sys", "not_imported"])}
+    assert list(before["modules"]) == ["my_space_module"]
+    (tmp_path / "my_space_module.py").write_text("SIDE = 5\n")
+    now = {"modules": module_digests(["my_space_module"])}
+    sys.modules.pop("my_space_module")
+    assert changed_since({**START, **before}, {**START, **now}) == ["the module my_space_module has changed"]
+    assert changed_since({**START, **before}, {**START, **before}) == []
+    assert changed_since(START, {**START, **now}) == []

@@ -208,3 +208,23 @@ def test_a_replay_that_comes_out_otherwise_is_refused(
     with pytest.raises(UserError, match="epoch 2 came out with another test_error than is recorded"):
         search.run()
     assert (search.folder.path / "epochs.jsonl").read_bytes() == before
+
+
+def test_a_missing_checkpoint_is_made_up_for_by_the_newest_kept_one(
+    stopped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = again(stopped, tmp_path / "whole")
+    whole.run()
+    search = again(stopped, tmp_path / "missing")
+    search.folder.checkpoint.unlink()
+    search.run()
+    assert "missing, though 3 epochs are recorded; goes on from the kept one of epoch 1\n" in capsys.readouterr().err
+    assert without_seconds(search.folder.epochs()) == without_seconds(whole.folder.epochs())
+    assert search.folder.checkpoint.exists()
+
+
+def test_without_a_kept_one_a_missing_checkpoint_ends_it(stopped: Path, tmp_path: Path) -> None:
+    search = again(stopped, tmp_path)
+    search.folder.checkpoint.unlink()
+    search.folder.kept(1).unlink()
+    refused(search, "missing, though 3 epochs are recorded; move the folder away")

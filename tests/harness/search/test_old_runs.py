@@ -86,8 +86,9 @@ def interrupted(name: str, path: Path) -> tuple[Search, list[Line]]:
     folder.checkpoint.write_bytes(lzma.decompress((kept / "checkpoint.pt.xz").read_bytes()))
     (folder.path / "epochs.jsonl").write_text("".join(lines[: STOPPED_AT + 1]))
     bench, method = get_benchmark(record["bench"]), get_method(record["optimizer"])
-    config = recorded(method, get_space(record["space"]), record["settings"], record["epochs"])
-    search = build(folder, record, bench.images(), method, config, TableOf(bench.table(record["space"])), "cpu")
+    space = get_space(record["space"])
+    config = recorded(method, space, record["settings"], record["epochs"])
+    search = build(folder, record, bench.images(), method, space, config, TableOf(bench.table(space.label)), "cpu")
     return search, [json.loads(line) for line in lines]
 
 

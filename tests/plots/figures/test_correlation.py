@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from harness.errors import UserError
-from harness.records.run_folder import RunFolderError
 from plots.figures import correlation
 from tests.support.checkpoint_results import write_correlation
 
@@ -66,10 +65,17 @@ def test_the_csv_has_a_row_for_each_cell(tmp_path: Path) -> None:
         assert row["batch_loss"] == ("" if cell["batch"]["loss"] is None else str(cell["batch"]["loss"]))
 
 
-def test_a_damaged_result_is_named(tmp_path: Path) -> None:
+def test_a_damaged_result_is_left_out_by_name_and_the_others_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = write_correlation(tmp_path, "darts", sampled=[{"cell": "x"}])
-    with pytest.raises(RunFolderError, match=re.escape(str(path))):
-        correlation.write(tmp_path, tmp_path / "figures")
+    write_correlation(tmp_path, "enas")
+    [group] = correlation.gather(tmp_path)
+    assert list(group.of_methods) == ["enas"]
+    err = capsys.readouterr().err
+    assert err == (
+        f"left out: {path}: expected an entry sampled.0.test_error, got none; move it away and compute it again\n"
+    )
 
 
 def test_results_on_other_tables_are_refused(tmp_path: Path) -> None:

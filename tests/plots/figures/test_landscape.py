@@ -13,7 +13,6 @@ from matplotlib import image
 from harness.cli import run_command
 from harness.commands.plot import main
 from harness.errors import UserError
-from harness.records.run_folder import RunFolderError
 from plots.figures import landscape
 from tests.support.checkpoint_results import write_landscape
 
@@ -101,24 +100,38 @@ def test_two_folders_of_one_seed_are_refused(tmp_path: Path) -> None:
     other = path.parents[2] / "seed1" / "landscape" / path.name
     other.parent.mkdir(parents=True)
     other.write_bytes(path.read_bytes())
+    (other.parents[1] / "config.json").write_bytes((path.parents[1] / "config.json").read_bytes())
     with pytest.raises(UserError, match="are both seed 0 of darts"):
         landscape.write(tmp_path, tmp_path / "figures")
 
 
-@pytest.mark.parametrize("damage", ["{", "[]", '{"bench": "digits"}'])
-def test_a_damaged_landscape_is_named(damage: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("{", "not JSON"),
+        ("[]", "expected a JSON object"),
+        ("{}", "expected an entry x, got none"),
+        ({"accuracy": [[0.5], "x"]}, "expected accuracy.1 as a list, got 'x'"),
+        ({"accuracy": [[0.5]]}, "expected accuracy as 5 rows of 5 numbers"),
+        ({"radius": "far"}, "expected radius as a finite number, got 'far'"),
+        ({"images": -1}, "expected images as a whole number of 0 or more, got -1"),
+        ({"seed": 1}, "is of seed 1, its folder is of 0"),
+        ({"epoch": 31}, "is of epoch 31, its folder is of 30"),
+    ],
+)
+def test_a_damaged_landscape_is_left_out_by_name_and_the_others_drawn(
+    damage: str | dict[str, object], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = write_landscape(tmp_path, "darts", cone)
-    path.write_text(damage)
-    with pytest.raises(RunFolderError, match=re.escape(str(path))):
-        landscape.write(tmp_path, tmp_path / "figures")
-
-
-def test_a_landscape_with_a_part_that_is_no_grid_is_named(tmp_path: Path) -> None:
-    path = write_landscape(tmp_path, "darts", cone)
+    write_landscape(tmp_path, "nasp", cone)
     content = json.loads(path.read_text())
-    path.write_text(json.dumps({**content, "accuracy": [[0.5], "x"]}))
-    with pytest.raises(RunFolderError, match=re.escape(str(path))):
-        landscape.write(tmp_path, tmp_path / "figures")
+    path.write_text(damage if isinstance(damage, str) else json.dumps({**content, **damage}))
+    [group] = landscape.gather(tmp_path)
+    assert list(group.of_methods) == ["nasp"]
+    err = capsys.readouterr().err
+    assert err.startswith(f"left out: {path}: ")
+    assert message in err
+    assert err.count("\n") == 1
 
 
 def test_figure_1_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

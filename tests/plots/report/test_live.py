@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import os
+import select
 import shutil
 import signal
 import socket
@@ -18,6 +21,7 @@ import pytest
 
 from harness.cli import run_command
 from harness.commands.report import main
+from plots.report import live
 from plots.report.live import LiveServer
 from tests.support.synthetic_runs import PAPERS_METHODS, write_runs
 
@@ -161,3 +165,56 @@ def test_a_line_more_in_126_runs_is_served_in_under_2_seconds_of_the_processor(t
     server.server_close()
     assert unchanged < 0.2
     assert changed < 2
+
+
+@contextlib.contextmanager
+def connected(server: LiveServer, sent: bytes = b"") -> Iterator[socket.socket]:
+    """A connection of which so much was sent."""
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=30) as connection:
+        if sent:
+            connection.sendall(sent)
+        yield connection
+
+
+def answer_on(connection: socket.socket) -> bytes:
+    """All that comes until the other side closes."""
+    return b"".join(iter(lambda: connection.recv(1 << 16), b""))
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("http://[x/", b"400 Bad Request"), ("//[", b"404 Not Found"), ("//[::1/%00", b"404 Not Found")],
+)
+def test_a_malformed_address_is_answered(
+    path: str, status: bytes, server: LiveServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    host = f"127.0.0.1:{server.server_port}".encode()
+    with connected(server, b"GET " + path.encode() + b" HTTP/1.0\r\nHost: " + host + b"\r\n\r\n") as connection:
+        assert answer_on(connection).startswith(b"HTTP/1.0 " + status)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_silent_client_is_cut_off(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live._Handler, "timeout", 0.05)
+    with connected(server) as connection:
+        assert answer_on(connection) == b""
+    assert ask(server, "/data.json")[0].status == 200
+
+
+def test_a_client_that_sends_too_slowly_is_cut_off(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "LONGEST_REQUEST", 0.2)
+    with connected(server, b"GET / HT") as connection, contextlib.suppress(ConnectionError):
+        # For ever, if the server let it.
+        while not select.select([connection], [], [], 0.05)[0]:
+            connection.sendall(b"T")
+        assert connection.recv(1) == b""
+    assert not server._sending
+
+
+def test_raw_lines_are_no_longer_served_once_they_are_no_file(server: LiveServer) -> None:
+    run = json.loads(ask(server, "/data.json")[1])["comparisons"][0]["methods"][0]["runs"][0]
+    lines = Path(run["path"]) / "epochs.jsonl"
+    lines.unlink()
+    os.mkfifo(lines)
+    answer, content = ask(server, "/" + run["lines"])
+    assert (answer.status, content) == (503, b"is a pipe; expected a regular file\n")

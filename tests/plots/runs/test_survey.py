@@ -123,7 +123,7 @@ def test_a_file_that_cannot_be_opened_is_listed(write_run: WriteRun, tmp_path: P
     (path / "epochs.jsonl").mkdir()
     found = survey(tmp_path)
     assert [run.seed for run in found.comparisons[0].methods[0].runs] == [0]
-    assert left_out(found, tmp_path)["digits/space1/darts/seed1"].startswith("Is a directory")
+    assert left_out(found, tmp_path)["digits/space1/darts/seed1"].startswith("epochs.jsonl: is a folder")
 
 
 @pytest.mark.parametrize(
