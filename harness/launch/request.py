@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -48,3 +50,19 @@ class Request:
     imports: Sequence[str] = ()
     keep: Sequence[int] = ()
     command: Sequence[str] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """What JSON holds of it: lists for sequences, text for the path."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {**{key: _plain(value) for key, value in fields.items()}, "results": str(self.results)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Request:
+        """The request that `to_json` wrote."""
+        return cls(**{**content, "results": Path(content["results"])})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value

@@ -61,6 +61,10 @@ class RunFolderError(Exception):
     """A run folder that cannot be used as asked; the message is one line for the user."""
 
 
+class RunFolderHeldError(RunFolderError):
+    """Another process is writing into the run folder."""
+
+
 @dataclass(frozen=True)
 class RecordedLines:
     """What a run's file of lines holds.
@@ -235,7 +239,9 @@ class RunFolder:
                     remove_temporary_files(folder)
                 yield
         except HeldError:
-            raise RunFolderError(f"{self.path}: another process is running this seed; wait for it or stop it") from None
+            raise RunFolderHeldError(
+                f"{self.path}: another process is running this seed; wait for it or stop it"
+            ) from None
 
     def _of_epochs(self, folder: str) -> list[int]:
         here = self.path / folder
