@@ -61,11 +61,11 @@ def plan_all(requests: Sequence[Request]) -> list[Plan]:
     Raises:
         UserError: something cannot be run as asked, or two requests mean one folder with different settings.
     """
-    loaded = _Loaded()
+    loaded = Loaded()
     planned: dict[Path, Seed] = {}
     plans = []
     for request in requests:
-        plan = _plan(request, loaded, several=len(requests) > 1)
+        plan = plan_request(request, loaded, several=len(requests) > 1)
         for seed in plan.seeds:
             earlier = planned.setdefault(seed.path, seed)
             if difference := first_difference(earlier.record, seed.record, "then with"):
@@ -86,13 +86,18 @@ def describe(plan: Plan) -> None:
     print(json.dumps(plan.config.to_json(), indent=1))
 
 
-class _Loaded:
-    """Benchmarks with their images, and what judges say of their spaces; each is loaded once."""
+class Loaded:
+    """Benchmarks with their images, and what judges say of their spaces; each is loaded once.
+
+    Attributes:
+        notes: what was said on the terminal already, which is said once.
+    """
 
     def __init__(self) -> None:
         self.bench = cache(get_benchmark)
         self.images = cache(self._images)
         self.digest = cache(self._digest)
+        self.notes: set[str] = set()
         self._truths: dict[tuple[str, str, int | str, int], dict[str, Any]] = {}
 
     def _images(self, bench: str) -> ImageArrays:
@@ -109,6 +114,12 @@ class _Loaded:
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
+    def note(self, text: str) -> None:
+        """Say something on the terminal, unless it was said."""
+        if text not in self.notes:
+            self.notes.add(text)
+            print(f"note: {text}", file=sys.stderr)
+
     def truths(self, judge: Judge, space: AnySpace, epochs: int) -> dict[str, Any]:
         """What a judge says of a whole space; judges of one source say the same."""
         key = judge.info.label, judge.info.sha256, space.label, epochs
@@ -117,10 +128,20 @@ class _Loaded:
         return self._truths[key]
 
 
-def _plan(request: Request, loaded: _Loaded, several: bool) -> Plan:
-    """Settings and seeds of a request, all of them pending."""
+def plan_request(request: Request, loaded: Loaded, several: bool, elsewhere: str | None = None) -> Plan:
+    """Settings and seeds of a request, all of them pending.
+
+    Args:
+        request: the request.
+        loaded: what is loaded once.
+        several: whether there are other requests, so that seeds are called by their folders.
+        elsewhere: the device, cpu or cuda, where seeds run on other machines than this one.
+
+    Raises:
+        UserError: something cannot be run as asked.
+    """
     from harness.search.settings import default_config, resolve
-    from harness.search.setup import import_for, judge_of, known_device, known_method, known_space
+    from harness.search.setup import device_count, import_for, judge_of, known_device, known_method, known_space
     from optimizers.registry import shadowed_offer
 
     import_for(request)
@@ -128,17 +149,16 @@ def _plan(request: Request, loaded: _Loaded, several: bool) -> Plan:
     space = known_space(request.space)
     method = known_method(request.optimizer)
     if request.judge is None and bench.judge_in(space.label) == "none":
-        print(
-            f"note: {bench.name} has no table of space {space.label}, so test errors are not recorded; "
-            "--judge train trains what is found from scratch",
-            file=sys.stderr,
+        loaded.note(
+            f"{bench.name} has no table of space {space.label}, so test errors are not recorded; "
+            "--judge train trains what is found from scratch"
         )
     if note := shadowed_offer(request.optimizer):
-        print(f"note: {note}", file=sys.stderr)
+        loaded.note(note)
     config, changed = resolve(method, space, bench.settings_in(space.label), request.overrides, request.epochs)
     name = _variant_name(request.name, changed)
     method_name = method.folder + (f"@{name}" if name else "")
-    device = known_device(request.device)
+    device = elsewhere or known_device(request.device)
     judge = judge_of(bench, space, config, device, request)
     record = _record(request, bench, space, config, name, judge, loaded)
     # What is only measured besides may also begin with an epoch after the first.
@@ -149,7 +169,8 @@ def _plan(request: Request, loaded: _Loaded, several: bool) -> Plan:
         path = run_path(request.results, bench.name, space.label, method_name, number)
         label = str(path.relative_to(request.results)) if several else f"seed {number}"
         seeds.append(Seed(request, number, path, label, device, {**record, "seed": number}, defaults))
-    workers = request.workers or (1 if device == "cuda" else max(1, (os.cpu_count() or 1) // request.threads))
+    gpus = 1 if elsewhere else device_count()
+    workers = request.workers or (gpus if device == "cuda" else max(1, (os.cpu_count() or 1) // request.threads))
     return Plan(method_name, config, seeds, seeds, workers)
 
 
@@ -169,7 +190,7 @@ def _record(
     config: SearchConfig,
     name: str | None,
     judge: Judge,
-    loaded: _Loaded,
+    loaded: Loaded,
 ) -> dict[str, Any]:
     """What `config.json` holds, the seed aside; loads the data, so that mistakes show before any process starts."""
     from harness.probes.registry import extra_probes

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from harness.errors import EXIT_USER_ERROR, UserError
 from harness.launch.shortage import shortage
@@ -87,7 +87,18 @@ class Failure:
     passing: bool = False
 
 
-class Link:
+class Link(Protocol):
+    """What a job tells, and asks, of whoever runs it."""
+
+    def tell(self, content: Any) -> None:
+        """Tell anything that can be pickled."""
+
+    def stopped(self) -> bool:
+        """Whether the job should end."""
+        ...
+
+
+class PipeLink(Link):
     """A job's end of its pipe."""
 
     def __init__(self, connection: Connection) -> None:
@@ -405,7 +416,7 @@ def _serve(job: Job, connection: Connection, environment: dict[str, str]) -> Non
     """What a job's process does, under its owner's environment variables in place of those of the server's start."""
     os.environ.clear()
     os.environ.update(environment)
-    link = Link(connection)
+    link = PipeLink(connection)
     if job.beat:
         link.beat(job.beat)
     link.end(failure_of(lambda: job.function(job.argument, link), job.key))

@@ -207,3 +207,8 @@ def known_device(wanted: str) -> str:
     if wanted == "cuda" and not available:
         raise UserError("--device cuda: torch finds no CUDA device; use --device cpu, or install a CUDA build of torch")
     return "cuda" if available and wanted != "cpu" else "cpu"
+
+
+def device_count() -> int:
+    """CUDA devices that this process may use, at least 1."""
+    return max(1, torch.cuda.device_count())

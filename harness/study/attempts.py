@@ -21,6 +21,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from harness.errors import EXIT_USER_ERROR
 from harness.launch.pool import Failure
@@ -97,6 +98,7 @@ class Progress:
         recorded: whether it recorded anything.
         stopping: whether it was told to end.
         until: the rung that it runs to; None for its end.
+        pruned: the rung at which it was pruned; None where it was not.
     """
 
     task: Task
@@ -113,6 +115,7 @@ class Progress:
     recorded: bool = False
     stopping: bool = False
     until: int | None = None
+    pruned: int | None = None
 
 
 @dataclass(frozen=True)
@@ -188,17 +191,22 @@ class Attempts:
         """When the first task that was put off is due; None where none is."""
         return self._delayed[0][0] if self._delayed else None
 
+    def is_waiting(self) -> bool:
+        """Whether a task waits, for a seat or since it was put off."""
+        return bool(self._delayed) or len(self.queue) > 0
+
     def is_current(self, attempt: Attempt) -> bool:
         """Whether an attempt is the one that runs, and not one that was replaced."""
         progress = self.progress.get(attempt.key)
         return progress is not None and progress.attempt is not None and progress.attempt.number == attempt.number
 
-    def heard(self, attempt: Attempt, now: float, epoch: int | None = None) -> None:
-        """An attempt gave a sign of life, with an epoch where it recorded one."""
+    def heard(self, attempt: Attempt, now: float, content: Mapping[str, Any] | None = None) -> None:
+        """An attempt gave a sign of life, with what it recorded where it did."""
         progress = self.progress[attempt.key]
         progress.heard = now
-        if epoch is not None:
-            progress.epoch, progress.recorded = epoch, True
+        if content is not None:
+            progress.recorded = True
+            progress.epoch = content.get("epoch", progress.epoch)
 
     def stopping(self, attempt: Attempt) -> None:
         """An attempt was told to end."""
@@ -238,13 +246,14 @@ class Attempts:
     def goes_on(self, task: Task, until: int | None) -> None:
         """A task that paused may go on to its next rung, or to its end."""
         progress = self.progress[task.key]
-        progress.until = until
-        self._wait(progress)
+        progress.until, progress.reason = until, ""
+        if until is None or (progress.epoch or 0) < until:
+            self._wait(progress)
 
-    def prune(self, task: Task, reason: str) -> None:
+    def prune(self, task: Task, rung: int, reason: str) -> None:
         """A task that paused is not run any further."""
         progress = self.progress[task.key]
-        progress.state, progress.reason = PRUNED, reason
+        progress.state, progress.reason, progress.pruned = PRUNED, reason, rung
 
     def _begin(self, progress: Progress, past: History) -> None:
         """Where a task stands before the first attempt of this run."""
@@ -258,7 +267,7 @@ class Attempts:
         elif standing.diverged:
             progress.state, progress.reason = DIVERGED, _of_divergence(standing.diverged)
         elif past.pruned is not None:
-            progress.state = PRUNED
+            progress.state, progress.pruned = PRUNED, past.pruned
         elif not self.retry_failed and self._is_set_aside(past):
             progress.state = past.ending or FAILED
         elif progress.until is not None and (standing.epoch or 0) >= progress.until:

@@ -17,10 +17,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from harness.launch.pool import Failure
 from harness.study.task import Task
+
+if TYPE_CHECKING:
+    from harness.study.entries import Running
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,8 @@ class Told:
 
     Attributes:
         attempt: the attempt.
-        content: the line of a search; of a table `{"job": number, "cells": count, "seconds": seconds}`.
+        content: the line of a search; of a table
+            `{"jobs": numbers, "cells": count, "seconds": seconds}`.
     """
 
     attempt: Attempt
@@ -110,6 +114,13 @@ class Engine(Protocol):
 
     name: str
     """How `--engine` and the journal call it."""
+
+    def elsewhere(self, run: Running) -> str | None:
+        """The device, cpu or cuda, that tasks run on, where that is not for this machine to find out; else None.
+
+        Args:
+            run: `[run]` of the study's file.
+        """
 
     def check(self, tasks: Sequence[Task]) -> None:
         """Refuse what can never run here; called before anything starts or is written.

@@ -7,9 +7,11 @@ that a killed study process leaves open, which the next one closes as lost. A to
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping
+import platform
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -49,14 +51,14 @@ class History:
     open: dict[str, Any] | None = None
 
 
-def read_history(path: Path) -> dict[str, History]:
-    """What a journal says, by task; empty where there is none.
+def read_history(paths: Sequence[Path]) -> dict[str, History]:
+    """What some journals say, by task; those that are not there say nothing.
 
     Raises:
         UserError: the file is damaged before its last line.
     """
     history: dict[str, History] = {}
-    for line in read_lines(path):
+    for line in itertools.chain.from_iterable(map(read_lines, paths)):
         if isinstance(line.get("task"), str):
             _take_in(history.setdefault(line["task"], History()), line)
     return history
@@ -113,6 +115,10 @@ class StudyJournal:
             written += self._file.write(data[written:])
         os.fsync(self._file.fileno())
 
+    def opened(self, study: str) -> None:
+        """A run of the study begins, of a file with this SHA-256."""
+        self.write("opened", study=study, engine=self.engine, host=platform.node(), process=os.getpid())
+
     def started(self, attempt: Attempt) -> None:
         """An attempt was handed to the engine."""
         self.write("started", task=attempt.key, attempt=attempt.number, engine=self.engine)
@@ -158,4 +164,4 @@ def _take_in(history: History, line: Mapping[str, Any]) -> None:
         history.pruned = int(line["rung"])
     elif event == "retried":
         history.failures = history.losses = 0
-        history.ending = None
+        history.ending = history.pruned = None

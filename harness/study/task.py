@@ -21,7 +21,8 @@ class Task:
         kind: `SEARCH` or `TABLE`.
         path: what it writes: the run folder of a search, or the work folder of a table.
         content: what `harness.study.worker.perform` is given besides the epoch at which to end; JSON holds all of it.
-        epochs: epochs of a search; 0 for a part of a table.
+        epochs: epochs of a search; 0 for a unit of a table.
+        jobs: numbers of the jobs of a unit of a table; none for a search.
         group: tasks that are expected to take equally long share it: benchmark, space, method, scale and device.
         entry: number of the entry of the study file that it came from, counted from 1 within its kind.
         priority: tasks of a higher one start first.
@@ -37,6 +38,7 @@ class Task:
     path: Path
     content: Mapping[str, Any] = field(repr=False, hash=False)
     epochs: int = 0
+    jobs: tuple[int, ...] = ()
     group: tuple[str, ...] = ()
     entry: int = 1
     priority: int = 0

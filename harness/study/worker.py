@@ -21,7 +21,7 @@ class Assignment:
 
     Attributes:
         kind: `SEARCH` or `TABLE`.
-        content: of the task.
+        content: of the task; JSON holds all of it.
         path: where it writes: the task's own path, or scratch of the attempt.
         until: the epoch at whose end a search pauses; None to go on to its last.
     """
@@ -39,17 +39,20 @@ def perform(assignment: Assignment, link: Link) -> None:
         UserError, RunFolderError: it cannot be done as asked.
         OSError: something cannot be written.
     """
-    if assignment.kind == TABLE:
-        raise NotImplementedError
-    assert assignment.kind == SEARCH
-    _search(assignment, link)
+    {SEARCH: _search, TABLE: _unit}[assignment.kind](assignment, link)
 
 
 def _search(assignment: Assignment, link: Link) -> None:
     from harness.launch.seed import Seed, run_seed
 
-    seed = Seed.from_json({**assignment.content, "path": str(Path(assignment.path))})
+    seed = Seed.from_json({**assignment.content, "path": assignment.path})
     run_seed(seed, link if assignment.until is None else _Pausing(link, assignment.until))
+
+
+def _unit(assignment: Assignment, link: Link) -> None:
+    from harness.tabulation.units import measure_unit
+
+    measure_unit(assignment.content, Path(assignment.path), link.tell, link.stopped)
 
 
 class _Pausing(Link):

@@ -113,7 +113,7 @@ def test_a_job_that_fails_says_why_and_the_others_go_on() -> None:
 
 @pytest.mark.parametrize("killed", [pool_jobs.signals_itself, pool_jobs.dies_in_a_message])
 def test_a_job_that_is_killed_even_while_it_writes_keeps_nobody_waiting(
-    killed: Callable[[Any, Link], None],
+    killed: Callable[[Any, Any], None],
 ) -> None:
     owner = Owner(2)
     owner.pool.run([Job("killed", killed, signal.SIGKILL), Job("well", pool_jobs.tells, ["done"])])
