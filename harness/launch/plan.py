@@ -86,22 +86,41 @@ def describe(plan: Plan) -> None:
     print(json.dumps(plan.config.to_json(), indent=1))
 
 
+class MissingDataError(UserError):
+    """Images or a table are not here, or cannot be read; all else is as it should be."""
+
+
 class Loaded:
     """Benchmarks with their images, and what judges say of their spaces; each is loaded once.
+
+    Args:
+        without_data: load none, for a plan that says what would be run where the data need not be.
 
     Attributes:
         notes: what was said on the terminal already, which is said once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, without_data: bool = False) -> None:
+        self.without_data = without_data
         self.bench = cache(get_benchmark)
         self.images = cache(self._images)
         self.digest = cache(self._digest)
+        self.shadowed = cache(self._shadowed)
         self.notes: set[str] = set()
         self._truths: dict[tuple[str, str, int | str, int], dict[str, Any]] = {}
 
+    def _shadowed(self, optimizer: str) -> str | None:
+        """What is to be said of another package's method of this name; looking for it opens every package's list."""
+        from optimizers.registry import shadowed_offer
+
+        return shadowed_offer(optimizer)
+
     def _images(self, bench: str) -> ImageArrays:
-        return self.bench(bench).images()
+        benchmark = self.bench(bench)
+        try:
+            return benchmark.images()
+        except UserError as error:
+            raise MissingDataError(str(error)) from None
 
     def _digest(self, bench: str) -> str:
         """SHA-256 of the images and the labels that searches train and validate on."""
@@ -141,8 +160,7 @@ def plan_request(request: Request, loaded: Loaded, several: bool, elsewhere: str
         UserError: something cannot be run as asked.
     """
     from harness.search.settings import default_config, resolve
-    from harness.search.setup import device_count, import_for, judge_of, known_device, known_method, known_space
-    from optimizers.registry import shadowed_offer
+    from harness.search.setup import device_count, import_for, known_device, known_method, known_space
 
     import_for(request)
     bench = loaded.bench(request.bench)
@@ -153,14 +171,13 @@ def plan_request(request: Request, loaded: Loaded, several: bool, elsewhere: str
             f"{bench.name} has no table of space {space.label}, so test errors are not recorded; "
             "--judge train trains what is found from scratch"
         )
-    if note := shadowed_offer(request.optimizer):
+    if note := loaded.shadowed(request.optimizer):
         loaded.note(note)
     config, changed = resolve(method, space, bench.settings_in(space.label), request.overrides, request.epochs)
     name = _variant_name(request.name, changed)
     method_name = method.folder + (f"@{name}" if name else "")
     device = elsewhere or known_device(request.device)
-    judge = judge_of(bench, space, config, device, request)
-    record = _record(request, bench, space, config, name, judge, loaded)
+    record = _record(request, bench, space, config, name, device, loaded)
     # What is only measured besides may also begin with an epoch after the first.
     defaults = default_config(method, space).to_json()
     defaults["hessian"]["mixture"] = config.hessian.mixture
@@ -189,22 +206,29 @@ def _record(
     space: AnySpace,
     config: SearchConfig,
     name: str | None,
-    judge: Judge,
+    device: str,
     loaded: Loaded,
 ) -> dict[str, Any]:
     """What `config.json` holds, the seed aside; loads the data, so that mistakes show before any process starts."""
     from harness.probes.registry import extra_probes
+    from harness.search.setup import judge_of
 
+    if late := [epoch for epoch in request.keep if epoch > config.epochs]:
+        raise UserError(f"--keep: expected epochs from 0 to {config.epochs}, got {late[0]}")
+    if not 1 <= request.threads <= MOST_THREADS:
+        raise UserError(f"--threads: expected 1 to {MOST_THREADS}, got {request.threads}")
+    if loaded.without_data:
+        return {"bench": bench.name, "space": space.label, "epochs": config.epochs, "scale": ""}
+    try:
+        judge = judge_of(bench, space, config, device, request)
+    except UserError as error:
+        raise MissingDataError(str(error)) from None
     images = loaded.images(request.bench)
     quantities = [quantity.to_json() for probe in extra_probes(config.probes.extra) for quantity in probe.quantities]
     half = len(images.train_images) // 2
     count = config.data.images or half
     if not 1 <= count <= half:
         raise UserError(f"data.images: expected 1 to {half} images in each split of {bench.name}, got {count}")
-    if late := [epoch for epoch in request.keep if epoch > config.epochs]:
-        raise UserError(f"--keep: expected epochs from 0 to {config.epochs}, got {late[0]}")
-    if not 1 <= request.threads <= MOST_THREADS:
-        raise UserError(f"--threads: expected 1 to {MOST_THREADS}, got {request.threads}")
     return {
         "format": 1,
         "bench": bench.name,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -225,7 +226,9 @@ def _known_elsewhere(key: str, value: Any, space: AnySpace) -> bool:
     """
     for method in list_methods():
         config = default_config(method, space)
-        if key in setting_keys(config):
+        section, _, name = key.partition(".")
+        part = _sections(config).get(section)
+        if part is not None and name in _types_of(type(part)):
             with_setting(config, key, value)
             return True
     return False
@@ -240,7 +243,7 @@ def with_setting(config: SearchConfig, key: str, value: Any) -> SearchConfig:
     if key == "epochs":
         return dataclasses.replace(config, epochs=converted(key, value, _EPOCHS))
     section, name, part = _locate(config, key)
-    kind = typing.get_type_hints(type(part), include_extras=True)[name]
+    kind = _types_of(type(part))[name]
     new_value = converted(key, value, kind)
     try:
         new_part = dataclasses.replace(part, **{name: new_value})
@@ -251,6 +254,12 @@ def with_setting(config: SearchConfig, key: str, value: Any) -> SearchConfig:
     except ValueError as error:
         raise UserError(f"{key}: {error}") from None
     return dataclasses.replace(config, **{section: new_part})
+
+
+@functools.cache
+def _types_of(section: Any) -> dict[str, Any]:
+    """The types of a section's fields, with their ranges; finding them takes longer than all else about a setting."""
+    return typing.get_type_hints(section, include_extras=True)
 
 
 def get_setting(config: SearchConfig, key: str) -> Any:

@@ -54,20 +54,25 @@ def simulate(tasks: Sequence[Task], takes: Callable[[Task], float], seats: int, 
         tasks: in the order of the study.
         takes: seconds that a task takes.
         seats: tasks side by side.
-        known: whether the queue knows from the start what they take; otherwise of a group once one of it has ended.
+        known: whether the queue knows from the start what they take; otherwise of a group once one of it has recorded
+            its first epoch.
     """
     paces = {task.group: takes(task) / max(1, task.epochs) for task in tasks} if known else {}
     queue = Queue(lambda task: paces.get(task.group))
     for place, task in enumerate(tasks):
         queue.add(Waiting(task, max(1, task.epochs), place))
     running: list[tuple[float, int, Task]] = []
+    first_lines: list[tuple[float, int, Task]] = []
     now = 0.0
     for number in range(len(tasks)):
         if len(running) == seats:
             now, _, over = heapq.heappop(running)
             queue.over(over)
-            paces[over.group] = takes(over) / max(1, over.epochs)
+        while first_lines and first_lines[0][0] <= now:
+            _, _, told = heapq.heappop(first_lines)
+            paces[told.group] = takes(told) / max(1, told.epochs)
         chosen = queue.take(lambda _: True)
         assert chosen is not None
         heapq.heappush(running, (now + takes(chosen), number, chosen))
+        heapq.heappush(first_lines, (now + takes(chosen) / max(1, chosen.epochs), number, chosen))
     return max((end for end, _, _ in running), default=0.0)

@@ -158,11 +158,15 @@ class StudyFile:
         """SHA-256 of the file."""
         return hashlib.sha256(self.content).hexdigest()
 
+    def said_of(self, entry: SearchEntry | TableEntry, message: object) -> str:
+        """A message with the entry that it is of."""
+        kind = "search" if isinstance(entry, SearchEntry) else "table"
+        return f"{self.path}:{entry.line}: [[{kind}]] {entry.number}: {message}"
+
     def fail(self, entry: SearchEntry | TableEntry, message: object) -> NoReturn:
         """Raise a mistake of an entry that only planning shows.
 
         Raises:
             UserError: always.
         """
-        kind = "search" if isinstance(entry, SearchEntry) else "table"
-        raise UserError(f"{self.path}:{entry.line}: [[{kind}]] {entry.number}: {message}") from None
+        raise UserError(self.said_of(entry, message)) from None

@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.errors import UserError
 from harness.launch.grid import plain, variants
 from harness.launch.identity import check_same, first_difference
-from harness.launch.plan import Loaded, plan_request
+from harness.launch.plan import Loaded, MissingDataError, plan_request
 from harness.launch.request import Request
 from harness.launch.seed import Seed
 from harness.records.run_folder import CONFIG, EPOCHS, RunFolder, space_folder
@@ -53,19 +53,21 @@ class Expanded:
     tables: Sequence[Prepared] = ()
 
 
-def expand(study: StudyFile, results: Path, elsewhere: str | None = None) -> Expanded:
+def expand(study: StudyFile, results: Path, elsewhere: str | None = None, without_data: bool = False) -> Expanded:
     """All tasks of a study.
 
     Args:
         study: the study.
         results: the results folder.
         elsewhere: the device, cpu or cuda, where tasks run on other machines than this one.
+        without_data: load no images and no table, for a list of what would be run; no folder is looked into.
 
     Raises:
+        MissingDataError: all is as it should be, but images or a table are not here.
         UserError: an entry cannot be run as asked, two entries mean one folder with different settings, or a folder
             holds another run.
     """
-    loaded = Loaded()
+    loaded = Loaded(without_data)
     seeds: dict[Path, tuple[SearchEntry, Seed]] = {}
     tasks: list[Task] = []
     for asked in requests(study, results):
@@ -127,8 +129,10 @@ def planned(
     entry, run = asked.entry, study.run
     try:
         plan = plan_request(asked.request, loaded, several=True, elsewhere=elsewhere)
-        for seed in plan.seeds:
+        for seed in [] if loaded.without_data else plan.seeds:
             check_folder(seed)
+    except MissingDataError as error:
+        raise MissingDataError(study.said_of(entry, str(error).removeprefix("--"))) from None
     except UserError as error:
         study.fail(entry, str(error).removeprefix("--"))
     record = plan.seeds[0].record

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from harness.errors import EXIT_INTERRUPTED
+from harness.launch.plan import MissingDataError
 from harness.launch.pool import Failure, Interruption
 from harness.records.run_folder import EPOCHS
 from harness.study import attempts as states
@@ -69,12 +70,29 @@ def run_study(study: StudyFile, engine: Engine, options: Options) -> int:
     """
     folder = StudyFolder(options.results, study.name)
     folder.refuse_held()
-    expanded = expand(study, options.results, engine.elsewhere(study.run))
+    expanded = _expanded(study, engine, options)
     tasks = chosen(expanded.tasks, options.only)
     engine.check(tasks)
     if options.dry_run:
         describe(study, tasks, engine, options)
         return 0
+    return run_planned(expanded, tasks, engine, options)
+
+
+def run_planned(expanded: Expanded, tasks: Sequence[Task], engine: Engine, options: Options) -> int:
+    """Run what is not finished of some tasks of a study; returns what `run_study` does.
+
+    Args:
+        expanded: the study.
+        tasks: those of its tasks that are asked for.
+        engine: what runs them, which has checked them.
+        options: what the command line says.
+
+    Raises:
+        UserError: another process runs the study, or the results folder cannot be written.
+    """
+    study = expanded.file
+    folder = StudyFolder(options.results, study.name)
     with folder.locked():
         history = folder.histories()
         with StudyJournal(folder.journal, engine.name) as journal:
@@ -82,8 +100,19 @@ def run_study(study: StudyFile, engine: Engine, options: Options) -> int:
             folder.keep(study, expanded.tasks)
             for prepared in expanded.tables:
                 prepared.claim()
-            run = _Run(expanded, tasks, history, engine, journal, options)
-            return run.to_its_end()
+            return _Run(expanded, tasks, history, engine, journal, options).to_its_end()
+
+
+def _expanded(study: StudyFile, engine: Engine, options: Options) -> Expanded:
+    """The tasks of a study; what would be run can be said where its data are not, too."""
+    elsewhere = engine.elsewhere(study.run)
+    try:
+        return expand(study, options.results, elsewhere)
+    except MissingDataError as error:
+        if not options.dry_run:
+            raise
+        print(f"note: could not be run here as it is: {error}", file=sys.stderr)
+        return expand(study, options.results, elsewhere, without_data=True)
 
 
 def describe(study: StudyFile, tasks: Sequence[Task], engine: Engine, options: Options) -> None:

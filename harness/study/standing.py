@@ -79,7 +79,8 @@ class Paces:
         found: list[float] = []
         for run in sorted((self.results / bench / space / method).glob("seed*")):
             lines = last_lines(run / EPOCHS, _SAMPLED_LINES)
-            seconds = [taken for line in lines if line.get("scale") == scale and (taken := _seconds(line)) is not None]
+            alike = [line for line in lines if scale in ("", line.get("scale"))]
+            seconds = [taken for line in alike if (taken := _seconds(line)) is not None]
             if seconds and ran_on(run) == device:
                 found.append(statistics.fmean(seconds))
             if len(found) == _SAMPLED_RUNS:
