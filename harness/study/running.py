@@ -199,11 +199,11 @@ class _Run:
                 return
             for event in self.engine.wait(self._patience()):
                 self._take_in(event)
-            for attempt in self.attempts.silent(time.monotonic()):
+            for attempt in self.attempts.silent(_now()):
                 self.engine.kill(attempt)
                 minutes = self.attempts.rules.silent_minutes or 0
                 self._over(attempt, lost(f"it was silent for {minutes:g} minutes, and was replaced"))
-            if not self._is_stopping() and self.attempts.budget_is_spent(time.monotonic()):
+            if not self._is_stopping() and self.attempts.budget_is_spent(_now()):
                 self.budget_spent = True
                 self._stop_all()
 
@@ -212,14 +212,14 @@ class _Run:
 
     def _patience(self) -> float:
         soonest = self.attempts.soonest()
-        return PATIENCE if soonest is None else min(PATIENCE, max(0.0, soonest - time.monotonic()))
+        return PATIENCE if soonest is None else min(PATIENCE, max(0.0, soonest - _now()))
 
     def _start_what_fits(self) -> None:
-        if self.attempts.budget_is_spent(time.monotonic()):
+        if self.attempts.budget_is_spent(_now()):
             self.budget_spent = True
             return
         while not self.engine.full():
-            attempt = self.attempts.next(self.engine.takes, time.monotonic())
+            attempt = self.attempts.next(self.engine.takes, _now())
             if attempt is None:
                 return
             self.began[attempt.key] = now_text()
@@ -236,7 +236,7 @@ class _Run:
             return
         if not self.attempts.is_current(event.attempt):
             return
-        now = time.monotonic()
+        now = _now()
         if isinstance(event, Began):
             self.nodes[event.attempt.key] = event.node, event.kind
             self.journal.began(event.attempt, event.node, event.kind)
@@ -251,7 +251,7 @@ class _Run:
 
     def _over(self, attempt: Attempt, failure: Failure | None) -> None:
         """An attempt is over: say what that means, and write it down."""
-        now = time.monotonic()
+        now = _now()
         progress = self.attempts.progress[attempt.key]
         seconds = now - progress.began
         verdict = self.attempts.ended(attempt, failure, now)
@@ -341,6 +341,11 @@ class _Run:
             )
             return EXIT_BUDGET
         return EXIT_FAILED if failed or left else 0
+
+
+def _now() -> float:
+    """The clock by which attempts are timed."""
+    return time.monotonic()
 
 
 def _seconds_until_last_line(task: Task | None, began: object) -> float:

@@ -105,15 +105,20 @@ class ToldEngine:
 
     def wait(self, seconds: float) -> list[Event]:
         self.waits += 1
+        assert self.waits < 1000, "the loop does not end"
         events: list[Event] = [Ended(attempt, None) for attempt in self._stopped]
         self._stopped.clear()
         for _, doing in list(self._running.values()):
             if (event := next(doing)) is not None:
                 events.append(event)
         for event in events:
-            if isinstance(event, Ended):
-                self._running.pop(event.attempt.key, None)
+            if isinstance(event, Ended) and self._runs(event.attempt):
+                del self._running[event.attempt.key]
         return events
+
+    def _runs(self, attempt: Attempt) -> bool:
+        running = self._running.get(attempt.key)
+        return running is not None and running[0].number == attempt.number
 
     def stop(self, attempt: Attempt) -> None:
         if self._running.pop(attempt.key, None):
