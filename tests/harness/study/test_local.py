@@ -208,7 +208,7 @@ def test_tasks_of_an_array_record_the_same_and_the_script_is_one(
     (line,) = [line for path in StudyFolder(results, "small").own_journals.iterdir() for line in read_lines(path)][2:]
     assert (line["task"], line["ending"], line["engine"]) == (key, "finished", "array")
     changed = read_study(written(tmp_path, STUDY + "keep = [1]\n"))
-    with pytest.raises(UserError, match="was changed since .* was written; export it again"):
+    with pytest.raises(UserError, match=r"was changed since .* was written; export it again"):
         run_task(changed, results, 0, listing)
 
 
