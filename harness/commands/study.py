@@ -92,7 +92,7 @@ def _plot(options: argparse.Namespace) -> int:
     from plots.runs.picking import Picking
 
     runs = looked_at(read_study(options.file), options.results)
-    draw_overview(options.results, options.out or runs.home / "figures", Picking(runs=frozenset(runs.paths)))
+    draw_overview(options.results, options.out or runs.home / "figures", Picking(runs=runs.paths))
     return 0
 
 
@@ -104,7 +104,13 @@ def _compare(options: argparse.Namespace) -> int:
 
     runs = looked_at(read_study(options.file), options.results)
     question = asked_question(runs.measure, runs.family, runs.baseline, None)
-    compare(options.results, question, runs.baseline, options.out or runs.home / "statistics", Picking(runs=frozenset(runs.paths)))
+    compare(
+        options.results,
+        question,
+        runs.baseline,
+        options.out or runs.home / "statistics",
+        Picking(runs=runs.paths),
+    )
     return 0
 
 
@@ -117,7 +123,15 @@ def _report(options: argparse.Namespace) -> int:
 
     runs = looked_at(read_study(options.file), options.results)
     question = asked_question(runs.measure, runs.family, runs.baseline, None)
-    print(write_page(options.results, options.out or runs.home / "report.html", question, runs.baseline, Picking(runs=frozenset(runs.paths))))
+    print(
+        write_page(
+            options.results,
+            options.out or runs.home / "report.html",
+            question,
+            runs.baseline,
+            Picking(runs=runs.paths),
+        )
+    )
     return 0
 
 

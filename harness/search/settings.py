@@ -14,7 +14,7 @@ import dataclasses
 import difflib
 import functools
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -256,12 +256,6 @@ def with_setting(config: SearchConfig, key: str, value: Any) -> SearchConfig:
     return dataclasses.replace(config, **{section: new_part})
 
 
-@functools.cache
-def _types_of(section: Any) -> dict[str, Any]:
-    """The types of a section's fields, with their ranges; finding them takes longer than all else about a setting."""
-    return typing.get_type_hints(section, include_extras=True)
-
-
 def get_setting(config: SearchConfig, key: str) -> Any:
     """The value of a setting, by its dotted key."""
     _, name, part = _locate(config, key)
@@ -295,3 +289,8 @@ _OWN_SECTIONS = ("network", "data", "validation", "hessian", "probes", "compute"
 
 _EPOCHS = Annotated[int, Range(1, 100_000)]
 """A search of more epochs has a record that takes gigabytes before it starts."""
+
+_types_of: Callable[[Any], dict[str, Any]] = functools.cache(
+    functools.partial(typing.get_type_hints, include_extras=True)
+)
+"""The types of a section's fields, with their ranges; finding them takes longer than all else about a setting."""

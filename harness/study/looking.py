@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +26,7 @@ class Runs:
     """
 
     home: Path
-    paths: Sequence[Path]
+    paths: frozenset[Path]
     baseline: str | None
     measure: str
     family: str
@@ -47,7 +46,8 @@ def looked_at(study: StudyFile, results: Path) -> Runs:
             f"declared then, which {folder.path / f'study-{first[:12]}.toml'} holds",
             file=sys.stderr,
         )
-    paths = [task.path for task in tasks_of(study, results) if task.kind == SEARCH and task.path.is_dir()]
+    searches = (task.path for task in tasks_of(study, results) if task.kind == SEARCH)
+    paths = frozenset(filter(Path.is_dir, searches))
     if not paths:
         raise UserError(
             f"{results}: holds no run of {study.name}; `python -m harness.study run {study.path}` makes them"

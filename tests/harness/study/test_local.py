@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from harness.benchmarks.benchmark import Benchmark
+from harness.data.arrays import ImageArrays
 from harness.errors import UserError
 from harness.launch.launching import launch
 from harness.study.array import export, run_task
@@ -215,10 +217,13 @@ def test_tasks_of_an_array_record_the_same_and_the_script_is_one(
 def test_planning_loads_what_all_searches_of_a_study_share_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from harness.benchmarks.benchmark import Benchmark
-
-    loads = []
+    loads: list[str] = []
     original = Benchmark.images
-    monkeypatch.setattr(Benchmark, "images", lambda self: loads.append(self.name) or original(self))
+
+    def counted(self: Benchmark) -> ImageArrays:
+        loads.append(self.name)
+        return original(self)
+
+    monkeypatch.setattr(Benchmark, "images", counted)
     assert len(expand(read_study(written(tmp_path)), tmp_path / "results").tasks) == 4
     assert loads == ["digits"]

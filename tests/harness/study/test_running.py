@@ -274,7 +274,8 @@ def test_a_stopped_race_goes_on_to_the_same_end(tmp_path: Path) -> None:
     tasks = [variant(tmp_path, name, 0) for name in accuracies]
     assert run(tmp_path, tasks[:1], of_accuracy(accuracies))[0] in (0, 1)
     (tmp_path / "toy").rename(tmp_path / "aside")
-    behave, stopped = of_accuracy(accuracies), []
+    behave = of_accuracy(accuracies)
+    stopped: list[Attempt] = []
 
     def stops_once(attempt: Attempt) -> Iterator[Event | None]:
         for event in behave(attempt):
