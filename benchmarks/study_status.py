@@ -52,7 +52,7 @@ def _make(results: Path, file: Path) -> None:
         tasks.append(Task(key, SEARCH, results / key, {}, epochs=EPOCHS, group=group, variant=group[2]))
         path = results / key / "epochs.jsonl"
         if not path.exists():
-            path.parent.mkdir(parents=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             last = EPOCHS if number % 10 else EPOCHS // 2
             path.write_text(
                 "".join(

@@ -87,11 +87,11 @@ def test_a_study_records_what_harness_run_records_and_a_diverged_seed_keeps_no_o
     study, results = read_study(written(tmp_path, STUDY + DIVERGING)), tmp_path / "results"
     assert run_study(study, LocalEngine(2), Options(results)) == 1
     out = capsys.readouterr().out
-    assert "digits/space1/darts@diverges/seed0  diverged  1         training loss at epoch 1, step 2" in out
+    assert "digits/space1/darts@diverges/seed0  diverged  1         training loss at epoch 2, step 1" in out
     assert out.endswith("small: 4 of 5 tasks finished, 1 failed\n")
     found = lines_of(results)
     diverged = found.pop("digits/space1/darts@diverges/seed0")
-    assert (diverged[-1]["epoch"], diverged[-1]["cell"]) == (1, None)
+    assert (diverged[-1]["epoch"], diverged[-1]["cell"]) == (2, None)
     assert found == lines_of(by_harness_run)
 
     before = {path: path.stat().st_mtime_ns for path in results.glob("digits/**/epochs.jsonl")}
@@ -103,7 +103,7 @@ def test_a_study_records_what_harness_run_records_and_a_diverged_seed_keeps_no_o
         "finished": 4,
         "diverged": 1,
     }
-    assert missing(study, results) == [("digits/space1/darts@diverges/seed0", "diverged after epoch 1")]
+    assert missing(study, results) == [("digits/space1/darts@diverges/seed0", "diverged after epoch 2")]
     assert len(looked_at(study, results).paths) == 5
 
     run = results / "digits/space1/darts@diverges/seed0"
