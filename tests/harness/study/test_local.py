@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import stat
 import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -127,50 +124,6 @@ def test_looking_at_a_study_whose_file_changed_since_its_first_run_warns(
     assert looked_at(changed, results).baseline == "gdas@tiny"
     assert "was changed since the study's first run" in capsys.readouterr().err
     assert status_of(changed, results).changed
-
-
-def test_kills_of_seeds_and_of_the_study_lose_and_double_nothing(tmp_path: Path, by_harness_run: Path) -> None:
-    results = tmp_path / "results"
-    command = [sys.executable, "-m", "harness.study", "run", str(written(tmp_path)), "--results", str(results)]
-    journal = StudyFolder(results, "small").journal
-
-    def kill_after_first_line(kill: str) -> None:
-        process = subprocess.Popen([*command, "--workers", "2"], cwd=ROOT, stdout=subprocess.DEVNULL)
-        known = sum(map(len, lines_of(results).values()))
-        while process.poll() is None and sum(map(len, lines_of(results).values())) == known:
-            time.sleep(0.02)
-        if kill == "study":
-            process.kill()
-        else:
-            seeds = _descendants(process.pid)
-            for seed in seeds[-1:]:
-                os.kill(seed, signal.SIGKILL)
-        status = process.wait()
-        assert status == (-signal.SIGKILL if kill == "study" else 0)
-
-    kill_after_first_line("study")
-    kill_after_first_line("seed")
-    assert lines_of(results) == lines_of(by_harness_run)
-    ended = [line for line in read_lines(journal) if line["event"] == "ended"]
-    started = [line for line in read_lines(journal) if line["event"] == "started"]
-    attempts = [(line["task"], line["attempt"]) for line in ended]
-    assert sorted(attempts) == sorted((line["task"], line["attempt"]) for line in started)
-    assert len(set(attempts)) == len(attempts)
-    assert sum(line["ending"] == "finished" for line in ended) >= 3
-    assert any(line["reason"] == "the study process died" for line in ended)
-
-
-def _descendants(process: int) -> list[int]:
-    """The processes that a study's server forked, by their parents; the newest last."""
-    parents = {}
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            number, _, rest = status.read_text().partition(" (")
-            parents[int(number)] = int(rest.rpartition(") ")[2].split()[1])
-        except (OSError, ValueError, IndexError):
-            continue
-    children = {number for number, parent in parents.items() if parent == process}
-    return sorted(number for number, parent in parents.items() if parent in children)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write into any folder")
