@@ -18,6 +18,7 @@ from harness.errors import UserError
 SUMMARIES = {
     "run": "search a space with a method, some seeds side by side",
     "blackbox": "search a table with a black-box method, many repeats of it",
+    "study": "run many searches and tables as one file, through any fault",
     "plot": "draw figures from run folders",
     "report": "put all that runs show on one page",
     "compare": "say what finished runs show about their methods, and what so many seeds cannot show",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import re
 import sys
@@ -13,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from harness.cli import OneLineParser, parse_overrides, positive_integer, run_command
 from harness.errors import UserError
+from harness.launch.grid import plain, variants
 from harness.launch.pool import quit_on_signals
-from harness.launch.request import Request
+from harness.launch.request import Request, parse_seeds
 
 if TYPE_CHECKING:
     from optimizers.registry import Method
-
-MOST_SEEDS = 100_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,24 +82,12 @@ def grid_requests(request: Request, grid: str) -> list[Request]:
         values = [value.strip() for value in text.split(",") if value.strip()]
     else:
         key, values = _authors_grid(request.optimizer)
-    names = [_plain(value) for value in values]
+    names = [plain(value) for value in values]
     if not key or len(set(names)) != len(names) or len(names) < 2:
         raise UserError(f"--grid: expected KEY=VALUE,VALUE,... such as drop_path.probability=0,0.2,0.4, got {grid!r}")
     if key in request.overrides:
         raise UserError(f"--grid and --set both give {key}; leave one out")
-    prefix = f"{request.name}-" if request.name else ""
-    return [
-        dataclasses.replace(request, name=prefix + name, overrides={**request.overrides, key: value})
-        for name, value in zip(names, values, strict=True)
-    ]
-
-
-def _plain(value: str) -> str:
-    """A number as it is usually written, so that .2 and 0.20 are one variant; other text as it is."""
-    try:
-        return f"{float(value):g}"
-    except ValueError:
-        return value
+    return variants(request, {key: values})
 
 
 def _authors_grid(optimizer: str) -> tuple[str, list[str]]:
@@ -118,35 +104,6 @@ def _authors_grid(optimizer: str) -> tuple[str, list[str]]:
         )
     key, values = grid
     return key, [str(value) for value in values]
-
-
-def parse_seeds(text: str) -> list[int]:
-    """`6` means the seeds 0 to 5; `2-4` means 2 to 4, `3,5,7` those, `0-2,7` both, and `3,` the seed 3 alone.
-
-    Raises:
-        UserError: not of that form, none at all, more than `MOST_SEEDS`, or one twice.
-    """
-    form = "--seeds: expected a number of seeds such as 6, a range such as 2-4, or a list such as 3,5,7"
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    shown = repr(text if len(text) <= 60 else f"{text[:60]}...")
-    ranges = []
-    for part in parts:
-        matched = re.fullmatch(r"(\d{1,18})(?:-(\d{1,18}))?", part, re.ASCII)
-        if not matched:
-            raise UserError(f"{form}; whole numbers from 0, got {shown}")
-        first = int(matched[1])
-        ranges.append(range(first, int(matched[2] or first) + 1))
-    if "," not in text and "-" not in text and ranges:
-        ranges = [range(ranges[0].start)]
-    count = sum(map(len, ranges))
-    if not ranges or not all(map(len, ranges)):
-        raise UserError(f"{form}; at least one seed, got {shown}")
-    if count > MOST_SEEDS:
-        raise UserError(f"{form}; at most {MOST_SEEDS:,}, got {count:,}")
-    seeds = [seed for each in ranges for seed in each]
-    if len(set(seeds)) != len(seeds):
-        raise UserError(f"{form}; each once, got {shown}")
-    return seeds
 
 
 def parse_epochs(text: str) -> list[int]:

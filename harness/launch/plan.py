@@ -66,11 +66,11 @@ def plan_all(requests: Sequence[Request]) -> list[Plan]:
 
     for problem in companion_problems():
         print(f"note: {printable(problem)}; searches go on without it", file=sys.stderr)
-    loaded = _Loaded()
+    loaded = Loaded()
     planned: dict[Path, Seed] = {}
     plans = []
     for request in requests:
-        plan = _plan(request, loaded, several=len(requests) > 1)
+        plan = plan_request(request, loaded, several=len(requests) > 1)
         for seed in plan.seeds:
             earlier = planned.setdefault(seed.path, seed)
             if difference := first_difference(earlier.record, seed.record, "then with"):
@@ -93,17 +93,41 @@ def describe(plan: Plan) -> None:
     print(json.dumps(plan.config.to_json(), indent=1))
 
 
-class _Loaded:
-    """Benchmarks with their images, and what judges say of their spaces; each is loaded once."""
+class MissingDataError(UserError):
+    """Images or a table are not here, or cannot be read; all else is as it should be."""
 
-    def __init__(self) -> None:
+
+class Loaded:
+    """Benchmarks with their images, and what judges say of their spaces; each is loaded once.
+
+    Args:
+        without_data: load none, for a plan that says what would be run where the data need not be.
+
+    Attributes:
+        notes: what was said on the terminal already, which is said once.
+    """
+
+    def __init__(self, without_data: bool = False) -> None:
+        self.without_data = without_data
         self.bench = cache(get_benchmark)
         self.images = cache(self._images)
         self.digest = cache(self._digest)
+        self.shadowed = cache(self._shadowed)
+        self.notes: set[str] = set()
         self._truths: dict[tuple[str, str, int | str, int], dict[str, Any]] = {}
 
+    def _shadowed(self, optimizer: str) -> str | None:
+        """What is to be said of another package's method of this name; looking for it opens every package's list."""
+        from optimizers.registry import shadowed_offer
+
+        return shadowed_offer(optimizer)
+
     def _images(self, bench: str) -> ImageArrays:
-        return self.bench(bench).images()
+        benchmark = self.bench(bench)
+        try:
+            return benchmark.images()
+        except UserError as error:
+            raise MissingDataError(str(error)) from None
 
     def _digest(self, bench: str) -> str:
         """SHA-256 of the images and the labels that searches train and validate on."""
@@ -116,6 +140,12 @@ class _Loaded:
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
+    def note(self, text: str) -> None:
+        """Say something on the terminal, unless it was said."""
+        if text not in self.notes:
+            self.notes.add(text)
+            print(f"note: {printable(text)}", file=sys.stderr)
+
     def truths(self, judge: Judge, space: AnySpace, epochs: int) -> dict[str, Any]:
         """What a judge says of a whole space; judges of one source say the same."""
         key = judge.info.label, judge.info.sha256, space.label, epochs
@@ -124,30 +154,37 @@ class _Loaded:
         return self._truths[key]
 
 
-def _plan(request: Request, loaded: _Loaded, several: bool) -> Plan:
-    """Settings and seeds of a request, all of them pending."""
+def plan_request(request: Request, loaded: Loaded, several: bool, elsewhere: str | None = None) -> Plan:
+    """Settings and seeds of a request, all of them pending.
+
+    Args:
+        request: the request.
+        loaded: what is loaded once.
+        several: whether there are other requests, so that seeds are called by their folders.
+        elsewhere: the device, cpu or cuda, where seeds run on other machines than this one.
+
+    Raises:
+        UserError: something cannot be run as asked.
+    """
     from harness.search.settings import default_config, resolve
-    from harness.search.setup import import_for, judge_of, known_device, known_method, known_space
-    from optimizers.registry import shadowed_offer
+    from harness.search.setup import import_for, known_device, known_method, known_space
 
     import_for(request)
     bench = loaded.bench(request.bench)
     space = known_space(request.space)
     method = known_method(request.optimizer)
     if request.judge is None and bench.judge_in(space.label) == "none":
-        print(
-            f"note: {bench.name} has no table of space {space.label}, so test errors are not recorded; "
-            "--judge train trains what is found from scratch",
-            file=sys.stderr,
+        loaded.note(
+            f"{bench.name} has no table of space {space.label}, so test errors are not recorded; "
+            "--judge train trains what is found from scratch"
         )
-    if note := shadowed_offer(request.optimizer):
-        print(f"note: {printable(note)}", file=sys.stderr)
+    if note := loaded.shadowed(request.optimizer):
+        loaded.note(note)
     config, changed = resolve(method, space, bench.settings_in(space.label), request.overrides, request.epochs)
     name = _variant_name(request.name, changed)
     method_name = method.folder + (f"@{name}" if name else "")
-    device = known_device(request.device)
-    judge = judge_of(bench, space, config, device, request)
-    record = _record(request, bench, space, config, name, judge, loaded)
+    device = elsewhere or known_device(request.device)
+    record = _record(request, bench, space, config, name, device, loaded)
     # What is only measured besides may also begin with an epoch after the first.
     defaults = default_config(method, space).to_json()
     defaults["hessian"]["mixture"] = config.hessian.mixture
@@ -160,7 +197,7 @@ def _plan(request: Request, loaded: _Loaded, several: bool) -> Plan:
     return Plan(method_name, config, seeds, seeds, workers)
 
 
-def _check_fits(plan: Plan, loaded: _Loaded) -> None:
+def _check_fits(plan: Plan, loaded: Loaded) -> None:
     """Refuse seeds that cannot fit into this machine's memory; those on a GPU look for themselves, which wakes it.
 
     Raises:
@@ -195,22 +232,29 @@ def _record(
     space: AnySpace,
     config: SearchConfig,
     name: str | None,
-    judge: Judge,
-    loaded: _Loaded,
+    device: str,
+    loaded: Loaded,
 ) -> dict[str, Any]:
     """What `config.json` holds, the seed aside; loads the data, so that mistakes show before any process starts."""
     from harness.probes.registry import extra_probes
+    from harness.search.setup import judge_of
 
+    if late := [epoch for epoch in request.keep if epoch > config.epochs]:
+        raise UserError(f"--keep: expected epochs from 0 to {config.epochs}, got {late[0]}")
+    if not 1 <= request.threads <= MOST_THREADS:
+        raise UserError(f"--threads: expected 1 to {MOST_THREADS}, got {request.threads}")
+    if loaded.without_data:
+        return {"bench": bench.name, "space": space.label, "epochs": config.epochs, "scale": ""}
+    try:
+        judge = judge_of(bench, space, config, device, request)
+    except UserError as error:
+        raise MissingDataError(str(error)) from None
     images = loaded.images(request.bench)
     quantities = [quantity.to_json() for probe in extra_probes(config.probes.extra) for quantity in probe.quantities]
     half = len(images.train_images) // 2
     count = config.data.images or half
     if not 1 <= count <= half:
         raise UserError(f"data.images: expected 1 to {half} images in each split of {bench.name}, got {count}")
-    if late := [epoch for epoch in request.keep if epoch > config.epochs]:
-        raise UserError(f"--keep: expected epochs from 0 to {config.epochs}, got {late[0]}")
-    if not 1 <= request.threads <= MOST_THREADS:
-        raise UserError(f"--threads: expected 1 to {MOST_THREADS}, got {request.threads}")
     return {
         "format": 1,
         "bench": bench.name,

@@ -21,18 +21,20 @@ import os
 import signal
 import sys
 import tempfile
+import threading
+import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from harness.errors import EXIT_USER_ERROR, UserError
 from harness.launch.shortage import shortage
-from harness.records.run_folder import RunFolderError
+from harness.records.run_folder import RunFolderError, RunFolderHeldError
 
 EXIT_INTERRUPTED = 130
 """Exit status of a program that a signal asked to end."""
@@ -44,6 +46,10 @@ PATIENCE = 0.2
 """Seconds after which the pool looks whether it was interrupted while no job had anything to say."""
 
 
+LEAST_WORK = 0.01
+"""Share of a processor that a process uses which is at work; the thread that looks uses far less."""
+
+
 @dataclass(frozen=True)
 class Job:
     """What one process does.
@@ -52,11 +58,16 @@ class Job:
         key: tells it from the others; a run folder, say. Messages about files name it where the file has no name.
         function: of a module, so that it can be pickled; called with the argument and the link.
         argument: anything that can be pickled.
+        environment: variables that its process has besides its owner's.
+        beat: seconds after which a process that is at work says so; None for never. One that waits for something else
+            and uses no processor says nothing.
     """
 
     key: str
     function: Callable[[Any, Link], None]
     argument: Any
+    environment: Mapping[str, str] = field(default_factory=dict)
+    beat: float | None = None
 
 
 @dataclass(frozen=True)
@@ -67,18 +78,33 @@ class Failure:
         status: exit status: 2 for what the user can mend, 1 for anything else.
         text: one line, or a traceback where the program is at fault.
         died: whether its process ended without a word, as one does that is killed.
+        passing: whether it may be otherwise the next time: memory that others used, a disk that was full, a folder that
+            another process held.
     """
 
     status: int
     text: str
     died: bool = False
+    passing: bool = False
 
 
-class Link:
+class Link(Protocol):
+    """What a job tells, and asks, of whoever runs it."""
+
+    def tell(self, content: Any) -> None:
+        """Tell anything that can be pickled."""
+
+    def stopped(self) -> bool:
+        """Whether the job should end."""
+        ...
+
+
+class PipeLink(Link):
     """A job's end of its pipe."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._sending = threading.Lock()
 
     def tell(self, content: Any) -> None:
         """Send anything that can be pickled to the owner; ends the process where there is no owner any more."""
@@ -90,10 +116,29 @@ class Link:
 
     def end(self, failure: Failure | None) -> None:
         """Say how the job ended; the last word."""
-        self._send(("ended", failure))
-        self._connection.close()
+        with self._sending:
+            self._put(("ended", failure))
+            self._connection.close()
+
+    def beat(self, seconds: float) -> None:
+        """Say every so often from now on that the process is at work, as long as it is."""
+        threading.Thread(target=self._beat, args=(seconds,), daemon=True).start()
+
+    def _beat(self, seconds: float) -> None:
+        used = time.process_time()
+        while not self._connection.closed:
+            time.sleep(seconds)
+            now = time.process_time()
+            if now - used >= LEAST_WORK * seconds:
+                self._send(("beat", None))
+            used = now
 
     def _send(self, message: tuple[str, Any]) -> None:
+        with self._sending:
+            if not self._connection.closed:
+                self._put(message)
+
+    def _put(self, message: tuple[str, Any]) -> None:
         try:
             self._connection.send(message)
         except OSError:
@@ -101,13 +146,14 @@ class Link:
 
 
 class Pool:
-    """Runs jobs in their order, a number of them at a time.
+    """Runs jobs side by side: all of a list with `run`, or those that its owner starts, one by one, in `opened`.
 
     Args:
-        workers: how many run side by side.
+        workers: how many `run` has side by side.
         told: called with the key of a job and what it told.
         ended: called with the key of a job that ended by itself, and the failure, None if it ended well.
         began: called with the key of a job when its process was started.
+        beat: called with the key of a job that gave a sign of life; see `Job.beat`.
     """
 
     def __init__(
@@ -116,18 +162,19 @@ class Pool:
         told: Callable[[str, Any], None],
         ended: Callable[[str, Failure | None], None],
         began: Callable[[str], None] = lambda key: None,
+        beat: Callable[[str], None] = lambda key: None,
     ) -> None:
-        self.workers, self.told, self.ended, self.began = workers, told, ended, began
-        self.signals = 0
+        self.workers, self.told, self.ended, self.began, self.beat = workers, told, ended, began, beat
+        self._interruption = Interruption(self.stop_all)
         self._running: dict[str, _Running] = {}
 
     @property
     def interrupted(self) -> bool:
         """Whether a signal asked the pool to end."""
-        return self.signals > 0
+        return self._interruption.came
 
     def run(self, jobs: Sequence[Job]) -> None:
-        """Run all jobs; after a signal, no further ones.
+        """Run all jobs in their order; after a signal, no further ones.
 
         Raises:
             ValueError: two jobs have one key.
@@ -135,56 +182,98 @@ class Pool:
         if len({job.key for job in jobs}) != len(jobs):
             raise ValueError("expected jobs with keys of their own")
         waiting = deque(jobs)
-        with self._handling_signals():
+        with self._interruption, self.opened():
             try:
                 while (waiting and not self.interrupted) or self._running:
                     while waiting and not self.interrupted and len(self._running) < self.workers:
-                        self._start(waiting.popleft())
-                    self._listen()
+                        self.start(waiting.popleft())
+                    self.listen()
             except KeyboardInterrupt:
-                for running in self._running.values():
-                    running.process.kill()
-            finally:
-                # Whoever still runs stops at the end of its pipe, where it was not killed.
-                for running in self._running.values():
-                    running.connection.close()
-                self._running.clear()
+                self.kill_all()
 
-    def _start(self, job: Job) -> None:
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """While the block runs, jobs may be started; whoever still runs at its end is told to stop."""
+        try:
+            yield
+        finally:
+            # Whoever still runs stops at the end of its pipe, where it was not killed.
+            for running in self._running.values():
+                running.connection.close()
+            self._running.clear()
+
+    def start(self, job: Job) -> None:
+        """Start a job, unless the pool was interrupted.
+
+        Raises:
+            ValueError: a job of its key runs.
+        """
+        if job.key in self._running:
+            raise ValueError(f"expected a job with a key of its own, got {job.key} twice")
         context = multiprocessing.get_context("forkserver")
         ours, theirs = context.Pipe()
         # A signal in here would leave a process behind that is not yet in the books, and that nobody tells to stop.
         with signals_blocked():
             if self.interrupted:
                 return
-            process = context.Process(target=_serve, args=(job, theirs, dict(os.environ)), name=job.key)
+            environment = {**os.environ, **job.environment}
+            process = context.Process(target=_serve, args=(job, theirs, environment), name=job.key)
             process.start()
             theirs.close()
             self._running[job.key] = _Running(process, ours)
         self.began(job.key)
 
-    def _listen(self) -> None:
-        """Hear what the running jobs have to say, and take those that ended off the books."""
+    def listen(self, patience: float = PATIENCE) -> None:
+        """Hear what the running jobs have to say, and take those that ended off the books; waits only for the first."""
         sources: dict[Any, str] = {}
         for key, running in self._running.items():
             # A process that left its pipe to a child of its own ends without the pipe's end.
             sources |= {running.connection: key, running.process.sentinel: key}
-        for key in dict.fromkeys(sources[source] for source in wait(list(sources), timeout=PATIENCE)):
-            running = self._running[key]
-            # Looked at before its messages: nothing comes after the end.
-            over = not running.process.is_alive()
-            for kind, content in running.messages():
-                if kind == "told":
-                    self.told(key, content)
-                else:
-                    self._take_off(key)
-                    self.ended(key, content)
-                    break
+        for key in dict.fromkeys(sources[source] for source in wait(list(sources), timeout=patience)):
+            if key in self._running:
+                self._hear(key, self._running[key])
+
+    def stop(self, key: str) -> None:
+        """Ask a job to end at its next step; `ended` follows."""
+        if running := self._running.get(key):
+            running.stop()
+
+    def stop_all(self) -> None:
+        """Ask all running jobs to end."""
+        for running in list(self._running.values()):
+            running.stop()
+
+    def kill(self, key: str) -> None:
+        """End a job at once; nothing of it is heard any more."""
+        if running := self._running.get(key):
+            running.process.kill()
+            self._take_off(key)
+
+    def kill_all(self) -> None:
+        """End all running jobs at once."""
+        for running in self._running.values():
+            running.process.kill()
+        for key in list(self._running):
+            self._take_off(key)
+
+    def _hear(self, key: str, running: _Running) -> None:
+        # Looked at before its messages: nothing comes after the end.
+        over = not running.process.is_alive()
+        for kind, content in running.messages():
+            if kind == "told":
+                self.told(key, content)
+            elif kind == "beat":
+                self.beat(key)
             else:
-                if over or running.closed:
-                    code = self._take_off(key)
-                    text = f"its process died (exit status {code}); run the command again to go on"
-                    self.ended(key, Failure(1, text, died=True))
+                self._take_off(key)
+                self.ended(key, content)
+                return
+            if key not in self._running:
+                return
+        if over or running.closed:
+            code = self._take_off(key)
+            text = f"its process died (exit status {code}); run the command again to go on"
+            self.ended(key, Failure(1, text, died=True))
 
     def _take_off(self, key: str) -> int | None:
         """Wait for the end of a process that has said its last word; its exit status."""
@@ -194,30 +283,42 @@ class Pool:
         code: int | None = running.process.exitcode
         return code
 
-    @contextlib.contextmanager
-    def _handling_signals(self) -> Iterator[None]:
-        """While the block runs, the first signal stops the jobs, the second raises KeyboardInterrupt, others nothing.
 
-        Outside the main thread, where Python takes no handlers, signals are left to whoever has them.
-        """
+class Interruption:
+    """While it is entered, the first stopping signal calls a function, the second raises KeyboardInterrupt.
 
-        def interrupt(number: int, frame: FrameType | None) -> None:
-            self.signals += 1
-            if self.signals == 1:
-                for running in list(self._running.values()):
-                    running.stop()
-            if self.signals == 2:
-                raise KeyboardInterrupt
+    Outside the main thread, where Python takes no handlers, signals are left to whoever has them.
 
-        try:
-            before = {number: signal.signal(number, interrupt) for number in STOPPING}
-        except ValueError:
-            before = {}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    Args:
+        first: called, in the handler, at the first signal.
+    """
+
+    def __init__(self, first: Callable[[], None]) -> None:
+        self._first = first
+        self._signals = 0
+        self._before: dict[signal.Signals, Any] = {}
+
+    @property
+    def came(self) -> bool:
+        """Whether a signal came."""
+        return self._signals > 0
+
+    def __enter__(self) -> Interruption:
+        with contextlib.suppress(ValueError):
+            for number in STOPPING:
+                self._before[number] = signal.signal(number, self._heard)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _heard(self, number: int, frame: FrameType | None) -> None:
+        self._signals += 1
+        if self._signals == 1:
+            self._first()
+        if self._signals == 2:
+            raise KeyboardInterrupt
 
 
 @dataclass
@@ -301,23 +402,36 @@ def signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def failure_of(work: Callable[[], None], name: str) -> Failure | None:
+    """Do something, and say why it did not end well; None if it did.
+
+    Args:
+        work: what to do.
+        name: what messages about files name where the file has no name.
+    """
+    try:
+        work()
+    except (UserError, RunFolderError) as error:
+        text = f"error: {' '.join(str(error).split())}"
+        return Failure(EXIT_USER_ERROR, text, passing=isinstance(error, RunFolderHeldError))
+    except OSError as error:
+        text = f"error: {error.filename or name}: {error.strerror}; what was recorded is kept"
+        return Failure(EXIT_USER_ERROR, text, passing=True)
+    except Exception as error:
+        if short := shortage(error):
+            return Failure(EXIT_USER_ERROR, f"error: {short}", passing=True)
+        return Failure(1, traceback.format_exc())
+    return None
+
+
 def _serve(job: Job, connection: Connection, environment: dict[str, str]) -> None:
     """What a job's process does, under its owner's environment variables in place of those of the server's start."""
     os.environ.clear()
     os.environ.update(environment)
-    link = Link(connection)
-    failure = None
-    try:
-        job.function(job.argument, link)
-    except (UserError, RunFolderError) as error:
-        failure = Failure(EXIT_USER_ERROR, f"error: {' '.join(str(error).split())}")
-    except OSError as error:
-        text = f"error: {error.filename or job.key}: {error.strerror}; what was recorded is kept"
-        failure = Failure(EXIT_USER_ERROR, text)
-    except Exception as error:
-        short = shortage(error)
-        failure = Failure(EXIT_USER_ERROR, f"error: {short}") if short else Failure(1, traceback.format_exc())
-    link.end(failure)
+    link = PipeLink(connection)
+    if job.beat:
+        link.beat(job.beat)
+    link.end(failure_of(lambda: job.function(job.argument, link), job.key))
     # Taking torch apart takes seconds, and nothing is left to tidy once the last word is said.
     sys.stdout.flush()
     sys.stderr.flush()

@@ -7,6 +7,7 @@ travels needs neither torch nor a plug-in to be read. Only `run_seed` imports to
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,15 @@ class Seed:
     def epochs(self) -> int:
         """Epochs of the search."""
         return int(self.record["epochs"])
+
+    def to_json(self) -> dict[str, Any]:
+        """What JSON holds of it."""
+        return {**vars(self), "request": self.request.to_json(), "path": str(self.path)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Seed:
+        """The seed that `to_json` wrote."""
+        return cls(**{**content, "request": Request.from_json(content["request"]), "path": Path(content["path"])})
 
 
 def run_seed(seed: Seed, link: Link) -> None:

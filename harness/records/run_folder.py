@@ -20,7 +20,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
@@ -49,7 +49,7 @@ MOST_BYTES = {"object": 256 * 2**20, "lines": 2**30}
 REPEATS = "repeats.jsonl"
 """What tells the folder of a black-box method (`harness.records.repeats`) from a run's."""
 #: folders of a results folder that hold what was drawn or computed from its runs
-WRITTEN = ("figures", "statistics")
+WRITTEN = ("figures", "statistics", "studies")
 _SEED = re.compile(r"seed(\d+)")
 _OF_EPOCH = re.compile(r"epoch(0|[1-9]\d*)\.(pt|json)")
 
@@ -60,6 +60,10 @@ SpaceLabel: TypeAlias = "int | str"
 
 class RunFolderError(Exception):
     """A run folder that cannot be used as asked; the message is one line for the user."""
+
+
+class RunFolderHeldError(RunFolderError):
+    """Another process is writing into the run folder."""
 
 
 @dataclass(frozen=True)
@@ -242,7 +246,9 @@ class RunFolder:
                     remove_temporary_files(folder)
                 yield
         except HeldError:
-            raise RunFolderError(f"{self.path}: another process is running this seed; wait for it or stop it") from None
+            raise RunFolderHeldError(
+                f"{self.path}: another process is running this seed; wait for it or stop it"
+            ) from None
 
     def _of_epochs(self, folder: str) -> list[int]:
         here = self.path / folder
@@ -353,17 +359,24 @@ def find_runs(results: Path) -> list[RunFolder]:
     return sorted(runs, key=lambda run: (run.path.parent, _integer(run, "seed"), run.path))
 
 
-def find_folders(results: Path) -> tuple[list[RunFolder], list[Path]]:
+def find_folders(results: Path, only: Collection[Path] | None = None) -> tuple[list[RunFolder], list[Path]]:
     """All that may be run folders at or below a folder, whole or not, and the topmost folders that hold none.
 
     Unlike `find_runs` it opens no file, so that one bad folder hides no other. A run folder is one that holds any of a
     run's files or is called like one. Hidden folders, those that our commands write into, and those of black-box
     methods are passed over.
 
+    Args:
+        results: the folder.
+        only: run folders below it, those of a study, say; then these alone, as far as they are there, and no other
+            folder is looked into.
+
     Raises:
         RunFolderError: the folder does not exist.
     """
     _refuse_other_than_folder(results)
+    if only is not None:
+        return [RunFolder(path) for path in sorted(filter(Path.is_dir, only), key=_by_number)], []
     runs: list[Path] = []
     others: list[Path] = []
     for name, folders, files in os.walk(results, onerror=lambda error: others.append(Path(error.filename))):

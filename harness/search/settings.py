@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -225,7 +226,9 @@ def _known_elsewhere(key: str, value: Any, space: AnySpace) -> bool:
     """
     for method in list_methods():
         config = default_config(method, space)
-        if key in setting_keys(config):
+        section, _, name = key.partition(".")
+        part = _sections(config).get(section)
+        if part is not None and name in _types_of(type(part)):
             with_setting(config, key, value)
             return True
     return False
@@ -240,7 +243,7 @@ def with_setting(config: SearchConfig, key: str, value: Any) -> SearchConfig:
     if key == "epochs":
         return dataclasses.replace(config, epochs=converted(key, value, _EPOCHS))
     section, name, part = _locate(config, key)
-    kind = typing.get_type_hints(type(part), include_extras=True)[name]
+    kind = _types_of(type(part))[name]
     new_value = converted(key, value, kind)
     try:
         new_part = dataclasses.replace(part, **{name: new_value})
@@ -286,3 +289,8 @@ _OWN_SECTIONS = ("network", "data", "validation", "hessian", "probes", "compute"
 
 _EPOCHS = Annotated[int, Range(1, 100_000)]
 """A search of more epochs has a record that takes gigabytes before it starts."""
+
+_types_of: Callable[[Any], dict[str, Any]] = functools.cache(
+    functools.partial(typing.get_type_hints, include_extras=True)
+)
+"""The types of a section's fields, with their ranges; finding them takes longer than all else about a setting."""

@@ -113,17 +113,25 @@ class WorkFolder:
             UserError: it holds measurements of another recipe, other images or other cells.
             OSError: the folder cannot be made or written.
         """
-        digest = hashlib.sha256("\n".join(cell.hash for cell in cells).encode()).hexdigest()
-        wanted = {**dataclasses.asdict(recipe), "images": images, "cells": len(cells), "cells_sha256": digest}
-        wanted["job_size"] = job_size
+        self.check(recipe, images, cells, job_size)
         self.path.mkdir(parents=True, exist_ok=True)
         file = self.path / RECIPE
         if not file.exists():
-            write_atomically(file, json.dumps(wanted, indent=1).encode())
+            write_atomically(file, json.dumps(_claimed(recipe, images, cells, job_size), indent=1).encode())
+
+    def check(self, recipe: Recipe, images: str, cells: Sequence[Cell], job_size: int = JOB_SIZE) -> None:
+        """Check that the folder is free, or was taken for the same recipe, images and cells.
+
+        Raises:
+            UserError: it was taken for others.
+        """
+        file = self.path / RECIPE
+        if not file.exists():
             return
-        recorded = _read_json(file, "delete the folder, or give another as --work")
-        if recorded != wanted:
-            differing = sorted(key for key in wanted | recorded if wanted.get(key) != recorded.get(key))
+        wanted = _claimed(recipe, images, cells, job_size)
+        found = _read_json(file, "delete the folder, or give another as --work")
+        if found != wanted:
+            differing = sorted(key for key in wanted | found if wanted.get(key) != found.get(key))
             raise UserError(
                 f"{self.path}: holds measurements made with other {', '.join(differing)}; give another --work folder"
             )
@@ -206,6 +214,13 @@ class WorkFolder:
 
     def _file(self, job: Job) -> Path:
         return self.path / f"job{job.number:06d}.json"
+
+
+def _claimed(recipe: Recipe, images: str, cells: Sequence[Cell], job_size: int) -> dict[str, Any]:
+    """What says which measurements a folder is for."""
+    digest = hashlib.sha256("\n".join(cell.hash for cell in cells).encode()).hexdigest()
+    about = {"images": images, "cells": len(cells), "cells_sha256": digest, "job_size": job_size}
+    return {**dataclasses.asdict(recipe), **about}
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ from harness.tabulation.measuring import CUDA_WORKERS, measure
 from harness.tabulation.training import Recipe, Splits, check_width
 
 if TYPE_CHECKING:
+    from harness.data.arrays import ImageArrays
     from harness.tables.index import IndexInfo
     from spaces.nb101.cell import Cell
 
@@ -90,14 +91,74 @@ def tabulate(wanted: Tabulation) -> int:
             be loaded, or a worker was killed.
         OSError: a file cannot be written.
     """
+    prepared = prepare(wanted)
+    prepared.claim()
+    if not wanted.write_only and not _measured(wanted, prepared):
+        return EXIT_INTERRUPTED
+    if wanted.measure_only:
+        print(f"{prepared.folder.path}: {len(prepared.folder.done())} of {len(prepared.jobs)} jobs")
+        return 0
+    write_result(prepared)
+    return 0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A table before its first measurement.
+
+    Attributes:
+        wanted: what is wanted.
+        cells: the cells to train.
+        scope: what they are of.
+        label: what results call the table.
+        out: the index to write.
+        arrays: the images.
+        splits: the images as cells are trained on them.
+        jobs: all jobs, in the order of the table.
+        folder: where measurements collect.
+    """
+
+    wanted: Tabulation
+    cells: Sequence[Cell] = field(repr=False)
+    scope: Scope
+    label: str
+    out: Path
+    arrays: ImageArrays = field(repr=False)
+    splits: Splits = field(repr=False)
+    jobs: Sequence[Job] = field(repr=False)
+    folder: WorkFolder
+
+    def check(self) -> None:
+        """Check that the work folder is free, or was taken for the same.
+
+        Raises:
+            UserError: it holds other measurements.
+        """
+        self.folder.check(self.wanted.recipe, self.arrays.name, self.cells, self.wanted.together)
+
+    def claim(self) -> None:
+        """Take the work folder; same errors as `check`."""
+        self.folder.claim(self.wanted.recipe, self.arrays.name, self.cells, self.wanted.together)
+
+
+def prepare(wanted: Tabulation, elsewhere: bool = False) -> Prepared:
+    """Load what a table takes, and find what is wrong with it; writes nothing.
+
+    Args:
+        wanted: the table.
+        elsewhere: whether it is measured on other machines, so that this one needs no such device.
+
+    Raises:
+        UserError: something wanted is out of its range, or the images cannot be loaded.
+    """
     from harness.benchmarks.registry import get_benchmark
-    from harness.tabulation.data_card import Measurements, data_card
 
     recipe, benchmark = wanted.recipe, get_benchmark(wanted.images)
     cells, scope = _cells_and_scope(wanted)
     label, out = _label_and_out(wanted, benchmark.name)
     work = wanted.work or out.with_name(f"tabulate-{out.stem}")
-    _check_device(wanted.device)
+    if not elsewhere:
+        _check_device(wanted.device)
     _check_replaceable(out)
     check_width(recipe, cells)
     arrays = benchmark.images()
@@ -107,38 +168,45 @@ def tabulate(wanted: Tabulation) -> int:
             f"batch size: expected at most the {len(splits.images['train'])} training images, got {recipe.batch_size}"
         )
     jobs = plan_jobs(cells, wanted.repeats, wanted.together)
-    folder = WorkFolder(work)
-    folder.claim(recipe, arrays.name, cells, wanted.together)
-    if not wanted.write_only and not _measured(wanted, jobs, folder, splits):
-        return EXIT_INTERRUPTED
-    if wanted.measure_only:
-        print(f"{work}: {len(folder.done())} of {len(jobs)} jobs")
-        return 0
+    return Prepared(wanted, cells, scope, label, out, arrays, splits, jobs, WorkFolder(work))
+
+
+def write_result(prepared: Prepared) -> None:
+    """Write what is measured as a table with its index and its data card, and say what it holds.
+
+    Raises:
+        UserError: nothing is measured, or a measurement is damaged.
+        OSError: a file cannot be written.
+    """
+    from harness.tabulation.data_card import Measurements, data_card
+
+    wanted, folder, jobs, out = prepared.wanted, prepared.folder, prepared.jobs, prepared.out
     if not folder.done():
-        raise UserError(f"{work}: nothing measured yet; run again without --write-only, or with more time")
+        raise UserError(f"{folder.path}: nothing measured yet; run again without --write-only, or with more time")
     if unchecked := folder.unchecked(jobs):
         print(
-            f"{work}: {unchecked} of {len(folder.done())} jobs have no checksum, since an earlier version measured "
-            "them; they were held against the plan alone",
+            f"{folder.path}: {unchecked} of {len(folder.done())} jobs have no checksum, since an earlier version "
+            "measured them; they were held against the plan alone",
             file=sys.stderr,
         )
-    info = write_table(folder, jobs, recipe, out, label, scope)
+    info = write_table(folder, jobs, wanted.recipe, out, prepared.label, prepared.scope)
     measurements = Measurements.of(folder, jobs)
-    card = data_card(info, measurements, recipe, splits, arrays.name, scope, wanted.command())
+    arrays, scope = prepared.arrays, prepared.scope
+    card = data_card(info, measurements, wanted.recipe, prepared.splits, arrays.name, scope, wanted.command())
     write_atomically(out.with_suffix(".md"), card.encode())
     print(
-        f"{out}: {info.cells} of {len(cells)} cells, {info.records} of {len(cells) * wanted.repeats} trainings, "
-        f"{info.label}"
+        f"{out}: {info.cells} of {len(prepared.cells)} cells, {info.records} of "
+        f"{len(prepared.cells) * wanted.repeats} trainings, {info.label}"
     )
-    return 0
 
 
-def _measured(wanted: Tabulation, jobs: Sequence[Job], folder: WorkFolder, splits: Splits) -> bool:
+def _measured(wanted: Tabulation, prepared: Prepared) -> bool:
     """Measure until all is done or the time is over; False after Ctrl-C."""
+    folder = prepared.folder
     workers = wanted.workers or (os.cpu_count() or 1 if wanted.device == "cpu" else CUDA_WORKERS)
     limit = None if wanted.stop_after is None else 60 * wanted.stop_after
     try:
-        complete = measure(jobs, folder, wanted.recipe, splits, workers, wanted.device, limit)
+        complete = measure(prepared.jobs, folder, wanted.recipe, prepared.splits, workers, wanted.device, limit)
     except KeyboardInterrupt:
         print(f"interrupted; {folder.path} keeps what is measured, and the same command goes on", file=sys.stderr)
         return False

@@ -154,6 +154,16 @@ def _end_with(leash: Connection) -> None:
 
 def _run_jobs(jobs: Sequence[Job]) -> int:
     recipe, splits, folder, device = _worker
+    measure_together(jobs, recipe, splits, folder, device)
+    return sum(len(job.cells) for job in jobs)
+
+
+def measure_together(jobs: Sequence[Job], recipe: Recipe, splits: Splits, folder: WorkFolder, device: str) -> float:
+    """Train the cells of some jobs of one graph and one repeat together, and write each job's measurements.
+
+    Returns:
+        seconds by the clock of a core, or of a GPU.
+    """
     clock = time.process_time if device == "cpu" else time.perf_counter
     started = clock()
     cells = [cell for job in jobs for cell in job.cells]
@@ -162,4 +172,4 @@ def _run_jobs(jobs: Sequence[Job]) -> int:
     for job in jobs:
         share = seconds * len(job.cells) / len(cells)
         folder.write(job, list(itertools.islice(measured, len(job.cells))), share, device)
-    return len(cells)
+    return seconds

@@ -54,7 +54,7 @@ class Report:
         Raises:
             RunFolderError: the folder does not exist.
         """
-        folders, foreign = find_folders(self.results)
+        folders, foreign = find_folders(self.results, self.picking.runs)
         state = [(str(folder.path), stamp_of(folder, FILES)) for folder in folders], [str(path) for path in foreign]
         return hashlib.sha256(repr(state).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.errors import UserError
 
 
 @dataclass(frozen=True)
 class Picking:
-    """What `--only` asks for.
+    """What is looked at: by method, as `--only` asks, and by run folder.
 
     Attributes:
         patterns: names of methods with their `@NAME`, in which `*` stands for any letters, `?` for one and `[ab]` for
             one of several; empty for all methods.
+        runs: run folders, those of a study, say, beside which none is looked at; None for all.
     """
 
     patterns: tuple[str, ...] = ()
+    runs: frozenset[Path] | None = None
 
     @property
     def is_everything(self) -> bool:

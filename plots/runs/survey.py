@@ -95,7 +95,7 @@ def survey(results: Path, read: Callable[[RunFolder], Entry] | None = None, pick
         found = survey(results, cache.read, picking)
         cache.save()
         return found
-    folders, foreign = find_folders(results)
+    folders, foreign = find_folders(results, picking.runs)
     left_out = [LeftOut(path, "holds no run") for path in foreign]
     entries: list[Entry] = []
     passed_over: dict[Path, str] = {}

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from harness.errors import UserError
-from harness.launch.pool import Job, Link, Pool, start_server
+from harness.launch.pool import Job, Link, PipeLink, Pool, start_server
 
 
 def tells(content: Any, link: Link) -> None:
@@ -45,7 +45,7 @@ def signals_itself(number: Any, link: Link) -> None:
     link.tell("alive")
 
 
-def dies_in_a_message(content: Any, link: Link) -> None:
+def dies_in_a_message(content: Any, link: PipeLink) -> None:
     """Be killed after a part of a message was written."""
     link.tell("whole")
     os.write(link._connection.fileno(), struct.pack("!i", 1000) + b"a part")

@@ -16,8 +16,8 @@ import pytest
 
 from harness.cli import run_command
 from harness.commands import choose, run
-from harness.commands.run import parse_seeds
 from harness.errors import UserError
+from harness.launch.request import parse_seeds
 from harness.records.run_folder import RunFolder
 from tests.support.run_lines import without_checksums
 
