@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated
 
 from spaces.base import Demand, InputShape, NetworkConfig, check_partial_channels, demand_of_stages
@@ -12,6 +13,8 @@ from spaces.ranges import Range
 @dataclass(frozen=True)
 class SupernetConfig(NetworkConfig):
     """Size and quirks of a DARTS supernet; the defaults are those of the paper's searches."""
+
+    tiny = MappingProxyType({"channels": 4, "cells": 3})
 
     channels: Annotated[int, Range(1, 4096)] = 16
     """Width C of the first cells' nodes; doubles at each of the two reduction cells. The stem has 3 C."""
