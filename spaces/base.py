@@ -17,7 +17,7 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
@@ -318,12 +318,16 @@ class Network(ABC):
 
     Attributes:
         space: the space whose architectures it holds.
+        config: its size and quirks, of the space's `config_class`.
+        shape: what it reads, and its number of outputs.
         groups: the kind of each cell in the order of the data, as rows name it; the cells are counted by it.
         paths: places in each cell whose output drop-path multiplies.
         abilities: what there is beyond the plain pass.
     """
 
     space: Space[Any]
+    config: Any
+    shape: InputShape
     groups: tuple[str, ...]
     paths: int
     abilities: ClassVar[Abilities] = Abilities()
@@ -401,9 +405,23 @@ class Network(ABC):
         """
         return None
 
+    def altered(self, space: Space[Any], **settings: Any) -> Network:
+        """A network of another space, with some settings changed and the others as they are here.
+
+        Raises:
+            Unsupported: its space has no such setting.
+        """
+        if unknown := set(settings) - {field.name for field in fields(self.config)}:
+            raise Unsupported(f"{self.space.name}: its network has no setting {', '.join(sorted(unknown))}")
+        return space.network(replace(self.config, **settings), self.shape)
+
     def cells_of(self, group: str) -> int:
         """How many cells are of this kind."""
         return self.groups.count(group)
+
+
+class Unsupported(NotImplementedError):
+    """A space or its network lacks what a method needs, which cannot search it then; the message is one line."""
 
 
 class FasterNetworkUnavailable(RuntimeError):
@@ -487,9 +505,9 @@ class Space(ABC, Generic[ConfigType]):
         """What a controller decides, cell by cell (ENAS).
 
         Raises:
-            NotImplementedError: the space says no such thing, and a controller cannot search it.
+            Unsupported: the space says no such thing, and a controller cannot search it.
         """
-        raise NotImplementedError(f"{self.name}: offers a controller no choices")
+        raise Unsupported(f"{self.name}: offers a controller no choices")
 
     def decided(self, choices: Sequence[Sequence[tuple[tuple[int, ...], tuple[int, ...]]]]) -> Architecture:
         """The architecture of a controller's decisions.
@@ -497,7 +515,7 @@ class Space(ABC, Generic[ConfigType]):
         Args:
             choices: for each cell of `choices`, for each of its nodes, the parents and the operations by number.
         """
-        raise NotImplementedError(f"{self.name}: offers a controller no choices")
+        raise Unsupported(f"{self.name}: offers a controller no choices")
 
     def variables(self) -> tuple[Variable, ...]:
         """The choices that make an architecture, for methods that vary one at a time (`spaces.variables`).
@@ -530,6 +548,25 @@ class Space(ABC, Generic[ConfigType]):
             NotImplementedError: they are too many to list.
         """
         raise NotImplementedError(f"{self.name}: too large to enumerate")
+
+    def labels(self) -> tuple[tuple[tuple[str, ...], ...], ...]:
+        """For each row of the layout, for each of its simplexes in order, the operations that its entries stand for.
+
+        Raises:
+            Unsupported: the rows do not all choose operations, or the space does not say which.
+        """
+        raise Unsupported(f"{self.name}: does not say which operations its coefficients stand for")
+
+    def narrowed(self, labels: Sequence[Sequence[Sequence[str]]]) -> Space[ConfigType]:
+        """The space in which each simplex has these operations alone, in their order.
+
+        Args:
+            labels: as `labels` gives them, of each simplex of a row as many.
+
+        Raises:
+            Unsupported: the space cannot be narrowed.
+        """
+        raise Unsupported(f"{self.name}: cannot be narrowed to fewer operations")
 
     def mixture(self, rows: Sequence[Tensor]) -> Mixture:
         """The mixture with these tensors, in the order of `layout`."""

@@ -153,7 +153,7 @@ def batch(number: int, size: int = IMAGES, brightness: float = 0.0) -> Batch:
     """Random images of 8x8 pixels and labels; the same for the same number."""
     generator = torch.Generator().manual_seed(number)
     images = torch.randn(size, 1, SIZE, SIZE, generator=generator) + brightness
-    return Batch(images, torch.randint(CLASSES, (size,), generator=generator))
+    return Batch(images, torch.randint(CLASSES, (size,), generator=generator), noise=torch.tensor(number))
 
 
 def batches(epoch: int, step: int, steps: int = STEPS) -> tuple[Batch, Batch]:

@@ -28,6 +28,7 @@ from spaces.base import (
     Network,
     Outputs,
     Pass,
+    Space,
     Weights,
 )
 from spaces.mixture import Mixture
@@ -46,6 +47,7 @@ class WatchedNetwork(Network):
     def __init__(self, network: Network) -> None:
         self.network = network
         self.space, self.groups, self.paths = network.space, network.groups, network.paths
+        self.config, self.shape = network.config, network.shape
         self.passes: list[Mixture] = []
 
     @property
@@ -57,6 +59,10 @@ class WatchedNetwork(Network):
         """The network's outputs for a batch."""
         self._remember(weights, mixture, how)
         return self.network(weights, mixture, inputs, how)
+
+    def altered(self, space: Space[Any], **settings: Any) -> Network:
+        """The network of another space and settings, which is watched, too."""
+        return WatchedNetwork(self.network.altered(space, **settings))
 
     def after_stem(self, weights: Any, mixture: Mixture, stem: Any, how: Pass = EVALUATION) -> Outputs:
         """The network's outputs from what `stem` gave."""

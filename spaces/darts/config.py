@@ -29,6 +29,10 @@ class SupernetConfig(NetworkConfig):
     """k: the first k-th of an edge's channels goes through the operations, the others pass by. 1 for all; PC-DARTS
     takes 4."""
 
+    skip_dropout: Annotated[float, Range(0, 1, high_open=True)] = 0.0
+    """Share of the entries of a skip connection's output that a training pass sets to zero, the others divided by the
+    rest; those that halve the map, which have weights, are left alone (P-DARTS, Chen et al. 2019, section 3.3)."""
+
     def check(self) -> None:
         """Refuse channels that do not split into parts, and a network without cells of both kinds."""
         check_partial_channels(self.channels, self.partial_channels)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spaces.base import Architecture, CellChoices, InputShape, Network, NodeChoices, Space
+from spaces.base import Architecture, CellChoices, InputShape, Network, NodeChoices, Space, Unsupported
 from spaces.darts.config import SupernetConfig
 from spaces.darts.genotype import EDGES_PER_NODE, CellChoice, Choice, Genotype
 from spaces.darts.operations import (
@@ -210,7 +210,7 @@ class DartsSpace(Space[SupernetConfig]):
             for node in range(INPUTS, INPUTS + NODES):
                 counts = {len(self.candidates(group, edge)) for edge in edges_into(node)}
                 if len(counts) > 1:
-                    raise NotImplementedError(f"{self.name}: edges to one node differ in how many operations they have")
+                    raise Unsupported(f"{self.name}: edges to one node differ in how many operations they have")
                 nodes.append(NodeChoices(EDGES_PER_NODE, tuple(counts) * EDGES_PER_NODE))
             cells.append(CellChoices(INPUTS, tuple(nodes)))
         return tuple(cells)
@@ -230,6 +230,25 @@ class DartsSpace(Space[SupernetConfig]):
                     cell.append((self.candidates(group, edges_into(node)[source])[operation], source))
             cells.append(tuple(cell))
         return Genotype(*cells)
+
+    def labels(self) -> tuple[EdgeOperations, ...]:
+        """The operations of each edge, of the normal cell and of the reduction cell.
+
+        Raises:
+            Unsupported: the space weighs edges, too.
+        """
+        if self.edge_weights:
+            raise Unsupported(f"{self.name}: weighs edges beside operations, and its edges are no operations")
+        return tuple(self.edge_operations[group] for group in GROUPS)
+
+    def narrowed(self, labels: Sequence[Sequence[Sequence[str]]]) -> DartsSpace:
+        """The space in which each edge has these operations alone.
+
+        Raises:
+            ValueError: not of 14 edges with equally many known operations each.
+        """
+        normal, reduce = (tuple(tuple(operations) for operations in edges) for edges in labels)
+        return DartsSpace(self.name, self.summary, normal, reduce, self.edge_weights)
 
     def candidates(self, group: str, edge: int) -> tuple[str, ...]:
         """The operations that a kept edge may have: those of the edge without `none`."""
