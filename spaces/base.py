@@ -191,6 +191,21 @@ class InputShape:
 
 
 @dataclass(frozen=True)
+class DerivedSize:
+    """Size of a network that trains one architecture from scratch, where it differs from the search's.
+
+    Attributes:
+        channels: the setting `network.channels`; 0 for that of the search.
+        cells: the setting `network.cells`, likewise.
+        auxiliary: whether an auxiliary head helps in training.
+    """
+
+    channels: int = 0
+    cells: int = 0
+    auxiliary: bool = False
+
+
+@dataclass(frozen=True)
 class NodeChoices:
     """What a controller decides at one node of a cell.
 
@@ -487,10 +502,16 @@ class Space(ABC, Generic[ConfigType]):
             ValueError: the settings do not go together.
         """
 
-    def derived_network(self, architecture: Architecture, config: ConfigType, shape: InputShape) -> Network | None:
+    def derived_network(
+        self, architecture: Architecture, config: ConfigType, shape: InputShape, size: DerivedSize
+    ) -> Network | None:
         """The network that trains one architecture from scratch, called with its 0/1 mixture.
 
-        None where that is the supernet with nothing computed but what counts.
+        With an auxiliary head it gives `(outputs, outputs of the head)` in training. None where the network is the
+        supernet with nothing computed but what counts.
+
+        Raises:
+            ValueError: there is none of this size.
         """
         return None
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spaces.base import Architecture, CellChoices, InputShape, Network, NodeChoices, Space, Unsupported
+from spaces.base import Architecture, CellChoices, DerivedSize, InputShape, Network, NodeChoices, Space, Unsupported
 from spaces.darts.config import SupernetConfig
 from spaces.darts.genotype import EDGES_PER_NODE, CellChoice, Choice, Genotype
 from spaces.darts.operations import (
@@ -201,6 +201,21 @@ class DartsSpace(Space[SupernetConfig]):
         from spaces.darts.supernet import DartsSupernet
 
         return DartsSupernet(self, self.edge_operations, config, shape, self.edge_weights)
+
+    def derived_network(
+        self, architecture: Architecture, config: SupernetConfig, shape: InputShape, size: DerivedSize
+    ) -> Network:
+        """The network of a genotype's two cells, with affine batch norms (`spaces.darts.derived`).
+
+        Raises:
+            ValueError: the genotype is none of this space, or fewer than three cells.
+        """
+        from spaces.darts.derived import DerivedConfig, GenotypeNetwork
+
+        derived = DerivedConfig(
+            channels=size.channels or config.channels, cells=size.cells or config.cells, auxiliary=size.auxiliary
+        )
+        return GenotypeNetwork(self, self.check(architecture), derived, shape)
 
     def choices(self) -> tuple[CellChoices, ...]:
         """A normal and a reduction cell: for each node two states below it, and an operation for each, never `none`."""
