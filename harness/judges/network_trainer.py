@@ -185,8 +185,8 @@ def image_splits(arrays: ImageArrays, recipe: TrainRecipe, device: str = "cpu") 
         arrays.std,
     )
     if recipe.everything:
-        both = (torch.cat([getattr(half, part) for half in (train, validation)]) for part in ("images", "labels"))
-        train = Split(*both, arrays.mean, arrays.std)
+        images, labels = torch.cat([train.images, validation.images]), torch.cat([train.labels, validation.labels])
+        train = Split(images, labels, arrays.mean, arrays.std)
     splits = {
         name: Split(split.images[:count], split.labels[:count], arrays.mean, arrays.std)
         for name, split, count in _limited(recipe, train, validation, test)
@@ -200,8 +200,9 @@ def image_splits(arrays: ImageArrays, recipe: TrainRecipe, device: str = "cpu") 
 
 def _shrunk(arrays: ImageArrays, factor: int) -> ImageArrays:
     """The images of a data set, each pixel the mean of a square of so many by so many."""
-    images = {name: shrunk(getattr(arrays, name), factor) for name in ("train_images", "test_images")}
-    return dataclasses.replace(arrays, **images)
+    return dataclasses.replace(
+        arrays, train_images=shrunk(arrays.train_images, factor), test_images=shrunk(arrays.test_images, factor)
+    )
 
 
 def _limited(recipe: TrainRecipe, train: Split, validation: Split, test: Split) -> Iterator[tuple[str, Split, int]]:
