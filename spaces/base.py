@@ -198,11 +198,13 @@ class DerivedSize:
         channels: the setting `network.channels`; 0 for that of the search.
         cells: the setting `network.cells`, likewise.
         auxiliary: whether an auxiliary head helps in training.
+        large_images: whether it reads images as large as those of ImageNet, and so begins otherwise.
     """
 
     channels: int = 0
     cells: int = 0
     auxiliary: bool = False
+    large_images: bool = False
 
 
 @dataclass(frozen=True)
@@ -493,6 +495,15 @@ class Space(ABC, Generic[ConfigType]):
         Raises:
             ValueError: it is none of this space.
         """
+
+    def parse(self, text: str) -> Architecture:
+        """The architecture that papers and logs write so.
+
+        Raises:
+            Unsupported: there is no such form.
+            ValueError: it is none of this space.
+        """
+        raise Unsupported(f"{self.name}: its architectures have no form in words")
 
     @abstractmethod
     def network(self, config: ConfigType, shape: InputShape) -> Network:

@@ -173,6 +173,14 @@ class DartsSpace(Space[SupernetConfig]):
         """
         return self.check(Genotype.from_json(content))
 
+    def parse(self, text: str) -> Genotype:
+        """The genotype of `Genotype(normal=[...], normal_concat=range(2, 6), ...)`.
+
+        Raises:
+            ValueError: it is none of this space.
+        """
+        return self.check(Genotype.from_text(text))
+
     def check(self, genotype: Architecture) -> Genotype:
         """The genotype, refused if a search in this space cannot return it.
 
@@ -213,7 +221,10 @@ class DartsSpace(Space[SupernetConfig]):
         from spaces.darts.derived import DerivedConfig, GenotypeNetwork
 
         derived = DerivedConfig(
-            channels=size.channels or config.channels, cells=size.cells or config.cells, auxiliary=size.auxiliary
+            channels=size.channels or config.channels,
+            cells=size.cells or config.cells,
+            stem="imagenet" if size.large_images else "small",
+            auxiliary=size.auxiliary,
         )
         return GenotypeNetwork(self, self.check(architecture), derived, shape)
 
