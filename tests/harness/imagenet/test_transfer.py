@@ -16,7 +16,9 @@ from harness.errors import UserError
 from harness.imagenet.images import ImageFolders
 from harness.imagenet.recipe import ImagenetRecipe
 from harness.imagenet.training import Transfer
+from harness.records.run_folder import RunFolderError
 from spaces.registry import get_space
+from tests.support.space_searches import search_in
 
 GENOTYPE = (
     "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('sep_conv_3x3', 1), "
@@ -68,6 +70,19 @@ def test_two_epochs_are_trained_and_recorded(folder: Path, tmp_path: Path) -> No
     config = json.loads((tmp_path / "out" / "transfer.json").read_text())
     assert config["images"] == {"train": 8, "val": 3}
     assert config["recipe"]["channels"] == 4
+
+
+def test_the_last_architecture_of_a_run_is_transferred(folder: Path, tmp_path: Path) -> None:
+    search = search_in(tmp_path / "run", "s2", "darts", 1)
+    search.run()
+    sets = command(folder, tmp_path / "out")[8:]
+    options = ["--run", str(tmp_path / "run"), "--images", str(folder), "--out", str(tmp_path / "out")]
+    assert transfer.main([*options, *sets]) == 0
+    config = json.loads((tmp_path / "out" / "transfer.json").read_text())
+    assert config["space"] == "s2"
+    assert config["architecture"] == search.folder.epochs()[-1]["architecture"]
+    with pytest.raises(RunFolderError, match="expected a run folder"):
+        transfer.main(["--run", str(tmp_path / "elsewhere"), *options[2:], *sets])
 
 
 def test_a_training_that_was_stopped_goes_on_to_the_same_weights(folder: Path, tmp_path: Path) -> None:
