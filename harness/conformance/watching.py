@@ -47,7 +47,6 @@ class WatchedNetwork(Network):
     def __init__(self, network: Network) -> None:
         self.network = network
         self.space, self.groups, self.paths = network.space, network.groups, network.paths
-        self.config, self.shape = network.config, network.shape
         self.passes: list[Mixture] = []
 
     @property
