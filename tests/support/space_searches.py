@@ -41,7 +41,7 @@ def search_in(
     folder = RunFolder(path)
     if not folder.path.exists():
         folder.create({**record, "optimizer": optimizer}, {})
-    return build(folder, record, bench.images(), method, config, NoJudge(), "cpu")
+    return build(folder, record, bench.images(), method, searched, config, NoJudge(), "cpu")
 
 
 def lines_of(search: Search) -> list[Line]:
