@@ -29,6 +29,7 @@ SUMMARIES = {
     "prepare": "download images and the official table, and index a table",
     "table": "print and draw what a table says about a search space",
     "tabulate": "make a table by training architectures from scratch",
+    "transfer": "train a searched cell's network on large images, as on ImageNet",
     "landscape": "measure validation accuracy around the alphas of a search",
     "correlate": "compare a supernet's order of cells with the table's",
     "crosscheck": "compare an index with the official API on one file",

@@ -11,11 +11,10 @@ that relaxes is a subclass of `optimizers.darts.Darts`, which shows the two step
     weight_mixture        what the weight step multiplies
     derive                which architecture the alphas stand for
 
-Companions (`optimizers.companions`) join any method by settings; it need not know of them.
-
-Randomness is drawn in `begin_epoch`, for all steps at once, from `self.randomness`; `step` draws nothing. Measuring
-draws by (purpose, epochs begun, forward pass). So a search that is stopped and resumed, on whatever device, makes the
-same steps. All tensors that survive an epoch are in `state_dict`.
+Companions (`optimizers.companions`) join any method by settings; it need not know of them. Randomness is drawn in
+`begin_epoch`, for all steps at once, from `self.randomness`; `step` draws nothing. Measuring draws by (purpose, epochs
+begun, forward pass). So a search that is stopped and resumed, on whatever device, makes the same steps. All tensors
+that survive an epoch are in `state_dict`.
 """
 
 from __future__ import annotations
@@ -102,11 +101,15 @@ class Optimizer(ABC):
         self.randomness, self.companions = randomness, companions
         self.device, self.dtype = torch.device(device), dtype
         self.epoch = self.epochs_begun = 0
-        self.weights = supernet.initial_weights(randomness.generator("weights"), dtype).to(self.device)
-        alphas = self.initial_alphas(randomness.generator("alphas"))
-        self.alphas = [alpha.to(self.device).requires_grad_() for alpha in alphas]
         self.captured = self.capturable and self.device.type == "cuda"
-        self.weight_optimizer = make_sgd(self.weights, config.weights, self.captured)
+        self.start()
+
+    def start(self, *stage: int) -> None:
+        """Draw weights and alphas of `supernet`, by the search's seed and the stage of a search that has several."""
+        generators = [self.randomness.generator(purpose, *stage) for purpose in ("weights", "alphas")]
+        self.weights = self.supernet.initial_weights(generators[0], self.dtype).to(self.device)
+        self.alphas = [alpha.to(self.device).requires_grad_() for alpha in self.initial_alphas(generators[1])]
+        self.weight_optimizer = make_sgd(self.weights, self.config.weights, self.captured)
 
     def initial_alphas(self, generator: torch.Generator) -> list[Tensor]:
         """Alphas on the CPU, in the shapes of `Space.row_shapes`: nearly equal, a uniform mixture."""
@@ -170,8 +173,8 @@ class Optimizer(ABC):
 
     def architecture_loss(self, batch: Batch, *, update_statistics: bool = True) -> Tensor:
         """Loss of a validation batch as a function of the alphas, whose second derivative is recorded."""
-        weights, mixture = self.weights.frozen(), self.mixture("hessian")
-        return self.loss(weights, mixture, batch, update_statistics=update_statistics, twice=True)
+        mixture = self.mixture("hessian")
+        return self.loss(self.weights.frozen(), mixture, batch, update_statistics=update_statistics, twice=True)
 
     def attack_loss(self, training: Batch) -> Callable[[Mixture], Tensor]:
         """Training loss as a function of the mixture alone, batch norm at its stored statistics, as published."""
@@ -190,6 +193,10 @@ class Optimizer(ABC):
     def learning_rate(self, epoch: int) -> float:
         """Learning rate of the weight step in an epoch, counted from 0: a cosine."""
         return cosine(self.config.weights, epoch, self.epochs)
+
+    def record(self) -> dict[str, Any]:
+        """Further entries of an epoch's line."""
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that survives an epoch. A method with more state extends this and `load_state_dict`."""

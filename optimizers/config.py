@@ -42,6 +42,11 @@ class WeightConfig:
     gradient_clip: Annotated[float, Range(0, 1e12, low_open=True)] = 5.0
     """Largest norm of the weights' gradient."""
 
+    clip_counts_mixture: bool = False
+    """Whether the norm that is clipped also counts the gradient of the mixture, which moves nothing in the weight step.
+    It does in the published search of NAS-Bench-201, whose alphas are parameters of its model
+    (`nasbench201/train_search.py`)."""
+
     skip_unused: bool = True
     """Whether SGD leaves weights alone that the step did not use, those of operations that were not picked: no decay,
     no momentum. So it is with torch 2.0 and later, whose `zero_grad` leaves no gradient behind; under older releases

@@ -19,12 +19,10 @@ import torch
 from torch import Tensor
 
 from optimizers.base import Optimizer
-from optimizers.config import OptimizerConfig
 from optimizers.registry import register, register_preset
 from optimizers.steps import Batch, StepIndex, StepResult
 from optimizers.unrolled import unrolled_gradient
 from optimizers.weight_training import train_on
-from spaces.base import Network
 from spaces.mixture import Mixture
 
 
@@ -36,13 +34,17 @@ class Darts(Optimizer):
         alpha_optimizer: Adam, which moves the alphas.
     """
 
-    def __init__(self, supernet: Network, config: OptimizerConfig, **named: Any) -> None:
-        super().__init__(supernet, config, **named)
+    alpha_optimizer: torch.optim.Adam
+
+    def start(self, *stage: int) -> None:
+        """As any method, and with Adam at its start."""
+        super().start(*stage)
+        config = self.config.alphas
         self.alpha_optimizer = torch.optim.Adam(
             self.alphas,
-            lr=config.alphas.learning_rate,
-            betas=(config.alphas.beta1, config.alphas.beta2),
-            weight_decay=config.alphas.weight_decay,
+            lr=config.learning_rate,
+            betas=(config.beta1, config.beta2),
+            weight_decay=config.weight_decay,
             capturable=self.captured,
         )
 
@@ -111,6 +113,13 @@ class Darts(Optimizer):
         """Continue from what `state_dict` gave."""
         super().load_state_dict(saved)
         self.alpha_optimizer.load_state_dict(saved["alpha_optimizer"])
+
+
+def clipped(gradients: Sequence[Tensor], largest: float) -> list[Tensor]:
+    """Gradients, made shorter together where their joint norm exceeds the largest allowed."""
+    norm = torch.linalg.vector_norm(torch.cat([gradient.flatten() for gradient in gradients]))
+    factor = (largest / (norm + 1e-6)).clamp(max=1.0)
+    return [factor * gradient for gradient in gradients]
 
 
 register_preset(

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from optimizers.config import OptimizerConfig, Range
-from optimizers.darts import Darts
+from optimizers.darts import Darts, clipped
 from optimizers.registry import register
 from optimizers.steps import Batch, Purpose, StepIndex, at_step
 from spaces.mixture import Mixture
@@ -104,9 +104,7 @@ class Gdas(Darts):
     def architecture_gradient(self, index: StepIndex, training: Batch, validation: Batch) -> list[Tensor]:
         """The gradient of DARTS through the sample, clipped: a low temperature makes it large."""
         gradients = super().architecture_gradient(index, training, validation)
-        norm = torch.linalg.vector_norm(torch.cat([gradient.flatten() for gradient in gradients]))
-        factor = (self.config.gumbel.gradient_clip / (norm + 1e-6)).clamp(max=1.0)
-        return [factor * gradient for gradient in gradients]
+        return clipped(gradients, self.config.gumbel.gradient_clip)
 
 
 def _straight_through(soft: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ BUILT_IN_MODULES = (
     "optimizers.gdas",
     "optimizers.nasp",
     "optimizers.pc_darts",
+    "optimizers.p_darts",
     "optimizers.enas",
     "optimizers.random_ws",
 )

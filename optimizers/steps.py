@@ -77,9 +77,9 @@ def placed(buffers: list[Tensor], draws: list[Tensor], device: torch.device) -> 
 
     Args:
         buffers: what this function gave for the last epoch; empty at first.
-        draws: CPU tensors, of the same shapes in every epoch.
+        draws: CPU tensors, of the same shapes in every epoch whose steps one recording serves.
         device: where steps read them.
     """
-    if not buffers:
+    if [buffer.shape for buffer in buffers] != [draw.shape for draw in draws]:
         return [draw.to(device) for draw in draws]
     return [buffer.copy_(draw) for buffer, draw in zip(buffers, draws, strict=True)]

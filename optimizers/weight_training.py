@@ -51,7 +51,14 @@ def set_rate(group: dict[str, Any], learning_rate: float) -> None:
 
 
 def descend(
-    sgd: torch.optim.SGD, weights: Weights, loss: Tensor, config: WeightConfig, *, skips: bool, pile_up: bool = False
+    sgd: torch.optim.SGD,
+    weights: Weights,
+    loss: Tensor,
+    config: WeightConfig,
+    *,
+    skips: bool,
+    pile_up: bool = False,
+    counted: Sequence[Tensor] = (),
 ) -> None:
     """One step of SGD on a loss.
 
@@ -62,19 +69,22 @@ def descend(
         config: how weights are trained.
         skips: whether the pass left out operations, whose weights then have no gradient.
         pile_up: whether the gradients stay, and those of the next step are added to them.
+        counted: further leaves that the loss depends on, whose gradients count in the norm that is clipped; they stay.
     """
     parameters = list(weights.parameters.values())
     gradients = torch.autograd.grad(
-        loss, parameters, allow_unused=skips, materialize_grads=skips and not config.skip_unused
+        loss, [*parameters, *counted], allow_unused=skips, materialize_grads=skips and not config.skip_unused
     )
-    for parameter, gradient in zip(parameters, gradients, strict=True):
+    for leaf, gradient in zip(counted, gradients[len(parameters) :], strict=True):
+        leaf.grad = gradient
+    for parameter, gradient in zip(parameters, gradients[: len(parameters)], strict=True):
         if pile_up and parameter.grad is not None:
             gradient = parameter.grad if gradient is None else parameter.grad + gradient
         if gradient is not None and gradient.stride() != parameter.stride():
             # A 1x1 kernel has two layouts that mean the same; the fused SGD takes only the parameter's own.
             gradient = torch.empty_like(parameter).copy_(gradient)
         parameter.grad = gradient
-    torch.nn.utils.clip_grad_norm_(parameters, config.gradient_clip)
+    torch.nn.utils.clip_grad_norm_([*parameters, *counted], config.gradient_clip)
     sgd.step()
     if not pile_up:
         sgd.zero_grad()
@@ -118,6 +128,9 @@ def train_on(
     how = Pass(training=True, skip_zeros=search.skips_operations, noise=training.noise)
     for companion in search.companions:
         how = companion.forward(how, index, training)
+    counts_mixture = search.config.weights.clip_counts_mixture
+    if counts_mixture:
+        mixture = mixture.map(lambda row: row.detach().requires_grad_())
     outputs = search.supernet(search.weights, mixture, training.inputs, how)
     loss = search.task.loss(outputs, training.targets)
     descend(
@@ -127,6 +140,7 @@ def train_on(
         search.config.weights,
         skips=search.skips_operations,
         pile_up=pile_up,
+        counted=mixture.rows if counts_mixture else (),
     )
     return StepResult(loss.detach(), search.task.total_score(outputs, training.targets).detach())
 

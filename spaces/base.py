@@ -17,7 +17,8 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import numpy as np
@@ -190,6 +191,23 @@ class InputShape:
 
 
 @dataclass(frozen=True)
+class DerivedSize:
+    """Size of a network that trains one architecture from scratch, where it differs from the search's.
+
+    Attributes:
+        channels: the setting `network.channels`; 0 for that of the search.
+        cells: the setting `network.cells`, likewise.
+        auxiliary: whether an auxiliary head helps in training.
+        large_images: whether it reads images as large as those of ImageNet, and so begins otherwise.
+    """
+
+    channels: int = 0
+    cells: int = 0
+    auxiliary: bool = False
+    large_images: bool = False
+
+
+@dataclass(frozen=True)
 class NodeChoices:
     """What a controller decides at one node of a cell.
 
@@ -249,6 +267,10 @@ ConfigType = TypeVar("ConfigType")
 @dataclass(frozen=True)
 class NetworkConfig(ABC):
     """Size and quirks of a network: the section `network` of a search's settings. Each space has its own subclass."""
+
+    tiny: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """Name -> value of the settings that make the network about as small as it can be with every kind of cell in it;
+    checks run methods on it so (`harness.conformance`). Empty where 4 channels and 2 cells do."""
 
     @property
     @abstractmethod
@@ -313,12 +335,16 @@ class Network(ABC):
 
     Attributes:
         space: the space whose architectures it holds.
+        config: its size and quirks, of the space's `config_class`.
+        shape: what it reads, and its number of outputs.
         groups: the kind of each cell in the order of the data, as rows name it; the cells are counted by it.
         paths: places in each cell whose output drop-path multiplies.
         abilities: what there is beyond the plain pass.
     """
 
     space: Space[Any]
+    config: Any
+    shape: InputShape
     groups: tuple[str, ...]
     paths: int
     abilities: ClassVar[Abilities] = Abilities()
@@ -396,9 +422,23 @@ class Network(ABC):
         """
         return None
 
+    def altered(self, space: Space[Any], **settings: Any) -> Network:
+        """A network of another space, with some settings changed and the others as they are here.
+
+        Raises:
+            Unsupported: its space has no such setting.
+        """
+        if unknown := set(settings) - {field.name for field in fields(self.config)}:
+            raise Unsupported(f"{self.space.name}: its network has no setting {', '.join(sorted(unknown))}")
+        return space.network(replace(self.config, **settings), self.shape)
+
     def cells_of(self, group: str) -> int:
         """How many cells are of this kind."""
         return self.groups.count(group)
+
+
+class Unsupported(NotImplementedError):
+    """A space or its network lacks what a method needs, which cannot search it then; the message is one line."""
 
 
 class FasterNetworkUnavailable(RuntimeError):
@@ -456,6 +496,15 @@ class Space(ABC, Generic[ConfigType]):
             ValueError: it is none of this space.
         """
 
+    def parse(self, text: str) -> Architecture:
+        """The architecture that papers and logs write so.
+
+        Raises:
+            Unsupported: there is no such form.
+            ValueError: it is none of this space.
+        """
+        raise Unsupported(f"{self.name}: its architectures have no form in words")
+
     @abstractmethod
     def network(self, config: ConfigType, shape: InputShape) -> Network:
         """The plain supernet of this space.
@@ -464,10 +513,16 @@ class Space(ABC, Generic[ConfigType]):
             ValueError: the settings do not go together.
         """
 
-    def derived_network(self, architecture: Architecture, config: ConfigType, shape: InputShape) -> Network | None:
+    def derived_network(
+        self, architecture: Architecture, config: ConfigType, shape: InputShape, size: DerivedSize
+    ) -> Network | None:
         """The network that trains one architecture from scratch, called with its 0/1 mixture.
 
-        None where that is the supernet with nothing computed but what counts.
+        With an auxiliary head it gives `(outputs, outputs of the head)` in training. None where the network is the
+        supernet with nothing computed but what counts.
+
+        Raises:
+            ValueError: there is none of this size.
         """
         return None
 
@@ -482,9 +537,9 @@ class Space(ABC, Generic[ConfigType]):
         """What a controller decides, cell by cell (ENAS).
 
         Raises:
-            NotImplementedError: the space says no such thing, and a controller cannot search it.
+            Unsupported: the space says no such thing, and a controller cannot search it.
         """
-        raise NotImplementedError(f"{self.name}: offers a controller no choices")
+        raise Unsupported(f"{self.name}: offers a controller no choices")
 
     def decided(self, choices: Sequence[Sequence[tuple[tuple[int, ...], tuple[int, ...]]]]) -> Architecture:
         """The architecture of a controller's decisions.
@@ -492,7 +547,7 @@ class Space(ABC, Generic[ConfigType]):
         Args:
             choices: for each cell of `choices`, for each of its nodes, the parents and the operations by number.
         """
-        raise NotImplementedError(f"{self.name}: offers a controller no choices")
+        raise Unsupported(f"{self.name}: offers a controller no choices")
 
     def variables(self) -> tuple[Variable, ...]:
         """The choices that make an architecture, for methods that vary one at a time (`spaces.variables`).
@@ -525,6 +580,25 @@ class Space(ABC, Generic[ConfigType]):
             NotImplementedError: they are too many to list.
         """
         raise NotImplementedError(f"{self.name}: too large to enumerate")
+
+    def labels(self) -> tuple[tuple[tuple[str, ...], ...], ...]:
+        """For each row of the layout, for each of its simplexes in order, the operations that its entries stand for.
+
+        Raises:
+            Unsupported: the rows do not all choose operations, or the space does not say which.
+        """
+        raise Unsupported(f"{self.name}: does not say which operations its coefficients stand for")
+
+    def narrowed(self, labels: Sequence[Sequence[Sequence[str]]]) -> Space[ConfigType]:
+        """The space in which each simplex has these operations alone, in their order.
+
+        Args:
+            labels: as `labels` gives them, of each simplex of a row as many.
+
+        Raises:
+            Unsupported: the space cannot be narrowed.
+        """
+        raise Unsupported(f"{self.name}: cannot be narrowed to fewer operations")
 
     def mixture(self, rows: Sequence[Tensor]) -> Mixture:
         """The mixture with these tensors, in the order of `layout`."""

@@ -127,10 +127,10 @@ class Benchmark:
         """
         # The judges read tables and train networks; a benchmark that is only named imports none of that.
         judges = importlib.import_module("harness.judges.registry")
-        chosen = judges.JudgeOptions(recipe=self._train_recipe(), table_kind=self.table_kind, **options)
+        chosen = judges.JudgeOptions(recipe=self.train_recipe(), table_kind=self.table_kind, **options)
         return cast("Judge", judges.get_judge(choice or self.judge_in(space.label), self, space, chosen))
 
-    def _train_recipe(self) -> Any:
+    def train_recipe(self) -> Any:
         recipe_class = importlib.import_module("harness.judges.recipe").TrainRecipe
         known = {part.name for part in fields(recipe_class)}
         if unknown := sorted(set(self.recipe) - known):

@@ -10,6 +10,7 @@ import difflib
 from pathlib import Path
 
 from harness.benchmarks.benchmark import Benchmark, SpaceLabel
+from harness.benchmarks.embedded.darts import DARTS, DARTS_CIFAR100, DARTS_SVHN, S2_SMALL, S4_SMALL
 from harness.benchmarks.embedded.digits import DIGITS
 from harness.benchmarks.embedded.nb101 import NB101
 from harness.benchmarks.embedded.nb201 import NB201, NB201_CIFAR100, NB201_SMALL
@@ -18,7 +19,18 @@ from harness.errors import UserError
 
 __all__ = ["BENCHMARKS", "Benchmark", "SpaceLabel", "flattened", "get_benchmark"]
 
-BENCHMARKS = (NB101, DIGITS, NB201, NB201_CIFAR100, NB201_SMALL)
+BENCHMARKS = (
+    NB101,
+    DIGITS,
+    NB201,
+    NB201_CIFAR100,
+    NB201_SMALL,
+    DARTS,
+    DARTS_CIFAR100,
+    DARTS_SVHN,
+    S2_SMALL,
+    S4_SMALL,
+)
 """Those that have a name of their own."""
 
 

@@ -47,9 +47,12 @@ def derive_does_not_see_the_perturbation(subject: Subject) -> None:
     for variant in subject.variants("uniform", "adversarial"):
         large = {"perturbation.epsilon_start": 0.9, "perturbation.epsilon_end": 0.9} if variant.relaxes else {}
         optimizer = variant.with_settings(large).optimizer()
-        architecture = optimizer.derive()
+        architecture, space = optimizer.derive(), optimizer.supernet.space
         for epoch in range(EPOCHS):
             optimizer.begin_epoch(epoch)
+            if optimizer.supernet.space is not space:
+                # A stage with a space of its own has begun, and with it other alphas.
+                architecture, space = optimizer.derive(), optimizer.supernet.space
             if optimizer.derive() != architecture:
                 raise Violation(
                     f"begin_epoch, which draws the noise of an epoch, changes the architecture: the method {_CLEAN}"
@@ -212,7 +215,7 @@ _PLAIN = (
 
 
 def _plain_loss(optimizer: Optimizer, last: Batch) -> Tensor:
-    how = Pass(True, update_statistics=False, skip_zeros=optimizer.skips_operations, twice_differentiable=True)
+    how = Pass(True, False, optimizer.skips_operations, twice_differentiable=True, noise=last.noise)
     outputs = optimizer.supernet(optimizer.weights.frozen(), optimizer.mixture("hessian"), last.inputs, how)
     return optimizer.task.loss(outputs, last.targets)
 

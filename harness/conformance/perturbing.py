@@ -227,7 +227,7 @@ def _attacks(subject: Subject, certain: bool = False) -> list[Subject]:
 
 def _losses(optimizer: Optimizer, folded: Any, mixture: Mixture, training: Batch) -> Tensor:
     """The task's loss `[2]` with batch norm's stored statistics, as in the published attack, and with the batch's."""
-    network, own = optimizer.supernet, Pass(training=True, update_statistics=False)
+    network, own = optimizer.supernet, Pass(training=True, update_statistics=False, noise=training.noise)
     with torch.no_grad():
         outputs = (
             network(folded, mixture, training.inputs),

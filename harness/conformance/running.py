@@ -12,7 +12,7 @@ from torch import Tensor
 from harness.conformance.subject import CLASSES, EPOCHS, IMAGES, STEPS, Subject, batch, batches, train, validation
 from harness.conformance.suite import Violation, promise
 from harness.errors import UserError
-from harness.search.settings import SearchConfig, get_setting, setting_keys, with_setting
+from harness.search.settings import SearchConfig, SpaceLacksSetting, get_setting, setting_keys, with_setting
 from optimizers.base import Optimizer
 from optimizers.companions.registry import companion_classes
 from optimizers.config import OptimizerConfig
@@ -48,6 +48,8 @@ def its_settings_can_be_set(subject: Subject) -> None:
                     f"the setting {key} does not keep the value it is given. Look at its type in config_class"
                 )
         json.dumps(config.to_json())
+    except SpaceLacksSetting:
+        raise
     except (TypeError, ValueError, UserError) as error:
         raise Violation(
             f"{error}. Look at config_class, and at the settings that the method is registered with"

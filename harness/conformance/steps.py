@@ -214,5 +214,7 @@ def _first_statistics(optimizer: Optimizer, images: Batch) -> Tensor:
     """What a training pass over a batch leaves of the first statistics, which lie closest to the images."""
     copy = optimizer.weights.frozen().with_own_buffers()
     with torch.no_grad():
-        optimizer.supernet(copy, optimizer.mixture("weights", 0), images.inputs, Pass(training=True))
+        optimizer.supernet(
+            copy, optimizer.mixture("weights", 0), images.inputs, Pass(training=True, noise=images.noise)
+        )
     return next(iter(copy.buffers.values()))

@@ -43,7 +43,8 @@ SCALE: dict[str, object] = {
     "selection.finalists": 2,
     "controller.steps": 3,
 }
-"""Settings of the tiny search; one that a method or a space does not have is passed over."""
+"""Settings of the tiny search; one that a method or a space does not have is passed over. What a space says of its
+smallest network (`NetworkConfig.tiny`) comes before."""
 
 DEFAULT_SPACES = ("1", "2", "3")
 """Where a method is run if no space is named; all but one check look at it in the first of them."""
@@ -73,7 +74,9 @@ class Subject:
         space = space or self.spaces[0]
         parts = int(str({**self.method.settings, **self.settings}.get("network.partial_channels", 1)))
         known = setting_keys(default_config(self.method, space))
-        scale = {**SCALE, "network.channels": max(4, parts)}
+        tiny = {f"network.{name}": value for name, value in space.config_class.tiny.items()}
+        scale = {**SCALE, **tiny}
+        scale["network.channels"] = max(int(str(scale["network.channels"])), parts)
         scale = {key: value for key, value in scale.items() if key in known}
         return resolve(self.method, space, scale, self.settings, EPOCHS)[0]
 
@@ -150,7 +153,7 @@ def batch(number: int, size: int = IMAGES, brightness: float = 0.0) -> Batch:
     """Random images of 8x8 pixels and labels; the same for the same number."""
     generator = torch.Generator().manual_seed(number)
     images = torch.randn(size, 1, SIZE, SIZE, generator=generator) + brightness
-    return Batch(images, torch.randint(CLASSES, (size,), generator=generator))
+    return Batch(images, torch.randint(CLASSES, (size,), generator=generator), noise=torch.tensor(number))
 
 
 def batches(epoch: int, step: int, steps: int = STEPS) -> tuple[Batch, Batch]:

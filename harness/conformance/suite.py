@@ -14,8 +14,10 @@ from pathlib import Path
 import optimizers
 from harness.conformance.subject import Subject
 from harness.conformance.watching import global_generators_kept
+from harness.search.settings import SpaceLacksSetting
 from optimizers.base import Optimizer
 from optimizers.registry import Method, get_method, methods_of
+from spaces.base import Unsupported
 from spaces.registry import get_space
 
 
@@ -66,6 +68,8 @@ class Check:
                 self.function(subject)
         except (Violation, NotJudged):
             raise
+        except (Unsupported, SpaceLacksSetting) as error:
+            raise NotJudged(str(error)) from None
         except Exception as error:
             raise Violation(f"{raised(error)}. Look there; optimizers/base.py says what is expected") from error
 

@@ -28,6 +28,7 @@ from spaces.base import (
     Network,
     Outputs,
     Pass,
+    Space,
     Weights,
 )
 from spaces.mixture import Mixture
@@ -57,6 +58,10 @@ class WatchedNetwork(Network):
         """The network's outputs for a batch."""
         self._remember(weights, mixture, how)
         return self.network(weights, mixture, inputs, how)
+
+    def altered(self, space: Space[Any], **settings: Any) -> Network:
+        """The network of another space and settings, which is watched, too."""
+        return WatchedNetwork(self.network.altered(space, **settings))
 
     def after_stem(self, weights: Any, mixture: Mixture, stem: Any, how: Pass = EVALUATION) -> Outputs:
         """The network's outputs from what `stem` gave."""

@@ -29,12 +29,12 @@ class Measurement:
 
     Attributes:
         test_error: fraction of the test images that the trained network gets wrong.
-        valid_error: fraction of the validation images.
+        valid_error: fraction of the validation images; None where they were trained on.
         seconds: what the training took by the clock.
     """
 
     test_error: float
-    valid_error: float
+    valid_error: float | None
     seconds: float
 
 

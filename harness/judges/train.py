@@ -26,11 +26,11 @@ class Errors(NamedTuple):
 
     Attributes:
         test: fraction of the test images.
-        validation: fraction of the validation images.
+        validation: fraction of the validation images; None where they were trained on.
     """
 
     test: float
-    validation: float
+    validation: float | None
 
 
 class Trainer(Protocol):
@@ -92,17 +92,23 @@ class TrainJudge(Judge):
         for repeat in range(self.repeats):
             training = self._cache.read(architecture.key, repeat)
             if training is None:
-                training, trained = self._train(architecture, repeat), True
+                training, trained = self.training(architecture, repeat), True
             trainings.append(training)
+        validation = [training.valid_error for training in trainings if training.valid_error is not None]
         return Verdict(
             test_error=sum(training.test_error for training in trainings) / self.repeats,
-            valid_error=sum(training.valid_error for training in trainings) / self.repeats,
+            valid_error=sum(validation) / self.repeats if len(validation) == self.repeats else None,
             repeats=self.repeats,
             seconds=time.perf_counter() - started if trained else 0.0,
         )
 
-    def _train(self, architecture: Architecture, repeat: int) -> Measurement:
-        """Train and keep, unless another process did meanwhile."""
+    def training(self, architecture: Architecture, repeat: int) -> Measurement:
+        """One training of an architecture: the one that is kept, or else it is done and kept.
+
+        Raises:
+            UserError: the architecture cannot be trained by the recipe.
+            OSError: the training cannot be kept.
+        """
         with self._cache.locked(architecture.key, repeat):
             training = self._cache.read(architecture.key, repeat)
             if training is None:

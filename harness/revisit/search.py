@@ -179,7 +179,8 @@ class ValidationPass:
         """
         skip_zeros = self.optimizer.skips_operations if skip_zeros is None else skip_zeros
         device, task = self.optimizer.device, self.optimizer.task
-        how = Pass(self.training, update_statistics=False, skip_zeros=skip_zeros)
+        key = torch.zeros((), dtype=torch.int64, device=device)
+        how = Pass(self.training, update_statistics=False, skip_zeros=skip_zeros, noise=key)
         score = torch.zeros(len(mixtures), dtype=torch.float64, device=device)
         loss = torch.zeros(len(mixtures), dtype=torch.float64, device=device)
         size = self.search.validation.batch_size if self.training else self.search.evaluation_size

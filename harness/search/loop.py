@@ -210,6 +210,7 @@ class Search:
             "scale": self.assignment.scale,
             **self.optimizer.supernet.space.record(architecture),
             **verdict.record(),
+            **self.optimizer.record(),
             **supernet,
             "train_loss": None,
             f"train_{score}": None,

@@ -140,6 +140,10 @@ class SearchConfig:
         return {name: dataclasses.asdict(section) for name, section in _sections(self).items()}
 
 
+class SpaceLacksSetting(UserError):
+    """A method needs a network with a setting that the space's does not have, and so cannot search it."""
+
+
 def default_config(method: Method, space: AnySpace) -> SearchConfig:
     """The configuration of a method in a space before any preset: the defaults of every section."""
     return SearchConfig(method=method.optimizer_class.config_class(), network=space.config_class())
@@ -166,10 +170,13 @@ def resolve(
         the configuration, and those overrides that change it.
 
     Raises:
+        SpaceLacksSetting: the method's preset sets what the space's network does not have.
         UserError: an unknown key, a value that is not of the field's type, or settings that do not go together.
     """
     config = default_config(method, space)
     for key, value in method.settings.items():
+        if key.startswith("network.") and key not in setting_keys(config):
+            raise SpaceLacksSetting(f"{method.name} cannot search space {space.label}: its network has no {key}")
         config = with_setting(config, key, value)
     for key, value in bench_settings.items():
         if key.partition(".")[0] in _sections(config) or not _known_elsewhere(key, value, space):

@@ -29,7 +29,7 @@ from optimizers.companions.registry import joined
 from optimizers.plugins import offers
 from optimizers.randomness import Randomness
 from optimizers.registry import Method, get_method, list_methods
-from spaces.base import FasterNetworkUnavailable, InputShape, Network
+from spaces.base import FasterNetworkUnavailable, InputShape, Network, Unsupported
 from spaces.plugins import PluginError, import_modules
 from spaces.registry import AnySpace, get_space
 
@@ -89,7 +89,8 @@ def build_optimizer(
     """A method at its start, on the device of the training split, with the companions that settings switch on.
 
     Raises:
-        UserError: the space makes no network of these settings, or what a faster one needs is missing.
+        UserError: the space makes no network of these settings, or lacks what the method needs, or what a faster
+            network needs is missing.
     """
     try:
         plain = space.network(config.network, shape)
@@ -97,18 +98,21 @@ def build_optimizer(
         raise UserError(f"network: {error}") from None
     if training.device.type == "cuda":
         compute_as(config.compute)
-    return method.optimizer_class(
-        network_for(plain, training.device, config.compute.fuse),
-        config.method,
-        task=Classification(),
-        epochs=config.epochs,
-        steps=-(-training.count // training.batch_size),
-        randomness=randomness,
-        device=training.device,
-        dtype=training.dtype,
-        batch_size=training.batch_size,
-        companions=joined(config.companions, config.epochs, method.optimizer_class),
-    )
+    try:
+        return method.optimizer_class(
+            network_for(plain, training.device, config.compute.fuse),
+            config.method,
+            task=Classification(),
+            epochs=config.epochs,
+            steps=-(-training.count // training.batch_size),
+            randomness=randomness,
+            device=training.device,
+            dtype=training.dtype,
+            batch_size=training.batch_size,
+            companions=joined(config.companions, config.epochs, method.optimizer_class),
+        )
+    except Unsupported as error:
+        raise UserError(f"{method.name} cannot search space {space.label}: {error}") from None
 
 
 def build_steps(optimizer: Optimizer, training: Examples, validation: Examples, compute: ComputeConfig) -> Steps:

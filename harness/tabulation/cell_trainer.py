@@ -59,6 +59,8 @@ class CellTrainer:
                 f"network.cells: training from scratch takes {STACKS} stacks of cells, as NAS-Bench-101 does; expected "
                 f"a multiple of {STACKS}, got {cells}"
             )
+        if further := recipe.further:
+            raise UserError(f"train.{next(iter(further))}: NAS-Bench-1Shot1's cells are trained without such a setting")
         self._train_recipe, self._device = recipe, device
         self.recipe = Recipe(
             channels=channels,

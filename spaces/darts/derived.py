@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spaces.base import EVALUATION, InputShape, NetworkConfig, Pass, Weights
+from spaces.base import EVALUATION, InputShape, Network, NetworkConfig, Pass, Space, Weights
 from spaces.darts.genotype import EDGES_PER_NODE, Genotype
 from spaces.darts.layers import (
     Block,
@@ -41,6 +41,7 @@ from spaces.darts.operations import (
     stride,
     widths,
 )
+from spaces.mixture import Mixture
 
 HEAD_CHANNELS = (128, 768)
 """Widths of the auxiliary head's two convolutions."""
@@ -265,3 +266,31 @@ class DerivedNetwork:
         if small:
             state = layers.normalised("auxiliary.second", state)
         return layers.dense("auxiliary.classifier", F.relu(state).flatten(1))
+
+
+class GenotypeNetwork(Network):
+    """The network of a genotype as a judge trains it, called with a mixture that is the genotype's own.
+
+    Args:
+        space: of the genotype.
+        genotype: its cells.
+        config: its size.
+        shape: channels of the images, and number of classes.
+
+    Raises:
+        ValueError: fewer than three cells.
+    """
+
+    def __init__(self, space: Space[Any], genotype: Genotype, config: DerivedConfig, shape: InputShape) -> None:
+        self._derived = DerivedNetwork(genotype, config, shape)
+        self.space, self.config, self.shape = space, config, shape
+        self.groups, self.paths = self._derived.groups, self._derived.paths
+
+    def initial_weights(self, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Weights:
+        """Fresh weights on the CPU."""
+        return self._derived.initial_weights(generator, dtype)
+
+    def after_stem(self, weights: Any, mixture: Mixture, stem: Tensor, how: Pass = EVALUATION) -> Any:
+        """Logits `[batch, classes]` of images; in training with an auxiliary head also the head's (`Logits`)."""
+        outputs = self._derived(weights, stem, how)
+        return outputs.logits if outputs.auxiliary is None else outputs

@@ -146,13 +146,15 @@ class Layers:
         weights: the weights.
         momentum: share of the last batch in the running statistics.
         how: the way of the pass.
-        noise: where `noise` operations get their maps from; None in a network without any.
+        noise: where `noise` operations and dropout get their maps from; None in a network without any.
+        skip_dropout: share of the entries of an identity's output that are zeroed in training.
     """
 
     weights: Weights
     momentum: float
     how: Pass
     noise: KeyedNoise | None = None
+    skip_dropout: float = 0.0
 
     def operation(self, name: str, operation: str, source: Source, step: int, place: int) -> Tensor | None:
         """What an operation gives, or None for `none`, which gives zeros.
@@ -162,7 +164,7 @@ class Layers:
             operation: its label.
             source: the state that it is applied to.
             step: its stride.
-            place: number of the place, for `noise`.
+            place: number of the place, for what is drawn there.
         """
         if operation in SEPARABLE:
             padding = SEPARABLE[operation] // 2
@@ -179,7 +181,7 @@ class Layers:
             pooled = source.pooled(operation, step)
             return self.normalised(name, pooled) if f"{name}.mean" in self.weights.buffers else pooled
         if operation == SKIP:
-            return source.state if step == 1 else self.halved(name, source.rectified)
+            return self._identity(source.state, place) if step == 1 else self.halved(name, source.rectified)
         if operation == NOISE:
             return self._noise(source.state, step, place)
         if operation == NONE:
@@ -232,6 +234,12 @@ class Layers:
     def _kernel(self, name: str, suffix: str) -> Tensor:
         return self.weights.parameters[f"{name}.{suffix}.weight"]
 
+    def _identity(self, state: Tensor, place: int) -> Tensor:
+        if not self.skip_dropout or not self.how.training or self.noise is None:
+            return state
+        keep = 1 - self.skip_dropout
+        return state * self.noise.kept(place, state.shape, keep) / keep
+
     def _noise(self, state: Tensor, step: int, place: int) -> Tensor:
         if self.noise is None:
             raise ValueError("noise operations: expected a pass with a key of its noise, got none")
@@ -241,7 +249,7 @@ class Layers:
 
 
 def noise_of(how: Pass, places: int, device: torch.device) -> KeyedNoise:
-    """The noise of a pass; a pass for evaluation without a key has that of key 0.
+    """What is drawn at random in a pass; a pass for evaluation without a key has that of key 0.
 
     Raises:
         ValueError: a pass in training mode has no key.
@@ -249,7 +257,7 @@ def noise_of(how: Pass, places: int, device: torch.device) -> KeyedNoise:
     if how.noise is not None:
         return KeyedNoise(how.noise.to(device), places)
     if how.training:
-        raise ValueError("noise operations: expected a training pass with a key (`Pass.noise`), got none")
+        raise ValueError("noise or dropout: expected a training pass with a key (`Pass.noise`), got none")
     return KeyedNoise(torch.zeros((), dtype=torch.int64, device=device), places)
 
 

@@ -1,4 +1,4 @@
-"""Maps of normal numbers as a function of a key: the `noise` operation of S4 without a generator's state.
+"""Maps of random numbers as a function of a key: the `noise` operation of S4, and dropout, without a generator's state.
 
 The published operation draws N(0, 1) anew in every forward pass (SmoothDARTS `sota/cnn/operations.py`, `NoiseOp`). The
 numbers of one pass of the full S4 network at batch 64 take 250 MB, too much to draw an epoch's up front. So a pass gets
@@ -27,7 +27,7 @@ GAMMA, FIRST, SECOND = (_signed(number) for number in (0x9E3779B97F4A7C15, 0xBF5
 
 
 class KeyedNoise:
-    """Normal maps of one forward pass.
+    """Random maps of one forward pass.
 
     Args:
         key: 0-dimensional, int64, on the device of the maps.
@@ -51,13 +51,30 @@ class KeyedNoise:
         batch, channels, height, width = shape
         size = channels * height * width
         pairs = (size + 1) // 2
-        positions = torch.arange(batch * pairs, device=self._starts.device).mul_(GAMMA).add_(self._starts[place])
-        bits = _mixed(positions)
+        bits = self._bits(place, batch * pairs)
         # Box and Muller's transform of two halves of the bits, as uniform numbers in (0, 1] and [0, 1)
         radius = _high(bits, 32).add_(1).to(torch.float32).mul_(2.0**-32).log_().mul_(-2).sqrt_()
         angle = bits.bitwise_and_(0xFFFFFFFF).to(torch.float32).mul_(2 * math.pi * 2.0**-32)
         numbers = torch.cat([(radius * angle.cos()).view(batch, pairs), (radius * angle.sin()).view(batch, pairs)], 1)
         return numbers[:, :size].reshape(batch, height, width, channels).permute(0, 3, 1, 2).to(dtype)
+
+    def kept(self, place: int, shape: Sequence[int], share: float) -> Tensor:
+        """Which entries `[batch, channels, height, width]` dropout keeps, channels-last: each with this probability.
+
+        These are other numbers than those of `maps` at the same place.
+
+        Args:
+            place: number of the place, below `places`.
+            shape: batch, channels, height and width.
+            share: from 0 to 1.
+        """
+        batch, channels, height, width = shape
+        bits = _high(_mixed(self._bits(place, batch * channels * height * width) + GAMMA), 32)
+        return (bits < round(share * 2**32)).view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+    def _bits(self, place: int, count: int) -> Tensor:
+        """So many random int64 of a place."""
+        return _mixed(torch.arange(count, device=self._starts.device).mul_(GAMMA).add_(self._starts[place]))
 
 
 def _high(bits: Tensor, shift: int) -> Tensor:

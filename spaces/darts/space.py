@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spaces.base import Architecture, CellChoices, InputShape, Network, NodeChoices, Space
+from spaces.base import Architecture, CellChoices, DerivedSize, InputShape, Network, NodeChoices, Space, Unsupported
 from spaces.darts.config import SupernetConfig
 from spaces.darts.genotype import EDGES_PER_NODE, CellChoice, Choice, Genotype
 from spaces.darts.operations import (
@@ -173,6 +173,14 @@ class DartsSpace(Space[SupernetConfig]):
         """
         return self.check(Genotype.from_json(content))
 
+    def parse(self, text: str) -> Genotype:
+        """The genotype of `Genotype(normal=[...], normal_concat=range(2, 6), ...)`.
+
+        Raises:
+            ValueError: it is none of this space.
+        """
+        return self.check(Genotype.from_text(text))
+
     def check(self, genotype: Architecture) -> Genotype:
         """The genotype, refused if a search in this space cannot return it.
 
@@ -202,6 +210,24 @@ class DartsSpace(Space[SupernetConfig]):
 
         return DartsSupernet(self, self.edge_operations, config, shape, self.edge_weights)
 
+    def derived_network(
+        self, architecture: Architecture, config: SupernetConfig, shape: InputShape, size: DerivedSize
+    ) -> Network:
+        """The network of a genotype's two cells, with affine batch norms (`spaces.darts.derived`).
+
+        Raises:
+            ValueError: the genotype is none of this space, or fewer than three cells.
+        """
+        from spaces.darts.derived import DerivedConfig, GenotypeNetwork
+
+        derived = DerivedConfig(
+            channels=size.channels or config.channels,
+            cells=size.cells or config.cells,
+            stem="imagenet" if size.large_images else "small",
+            auxiliary=size.auxiliary,
+        )
+        return GenotypeNetwork(self, self.check(architecture), derived, shape)
+
     def choices(self) -> tuple[CellChoices, ...]:
         """A normal and a reduction cell: for each node two states below it, and an operation for each, never `none`."""
         cells = []
@@ -210,7 +236,7 @@ class DartsSpace(Space[SupernetConfig]):
             for node in range(INPUTS, INPUTS + NODES):
                 counts = {len(self.candidates(group, edge)) for edge in edges_into(node)}
                 if len(counts) > 1:
-                    raise NotImplementedError(f"{self.name}: edges to one node differ in how many operations they have")
+                    raise Unsupported(f"{self.name}: edges to one node differ in how many operations they have")
                 nodes.append(NodeChoices(EDGES_PER_NODE, tuple(counts) * EDGES_PER_NODE))
             cells.append(CellChoices(INPUTS, tuple(nodes)))
         return tuple(cells)
@@ -230,6 +256,25 @@ class DartsSpace(Space[SupernetConfig]):
                     cell.append((self.candidates(group, edges_into(node)[source])[operation], source))
             cells.append(tuple(cell))
         return Genotype(*cells)
+
+    def labels(self) -> tuple[EdgeOperations, ...]:
+        """The operations of each edge, of the normal cell and of the reduction cell.
+
+        Raises:
+            Unsupported: the space weighs edges, too.
+        """
+        if self.edge_weights:
+            raise Unsupported(f"{self.name}: weighs edges beside operations, and its edges are no operations")
+        return tuple(self.edge_operations[group] for group in GROUPS)
+
+    def narrowed(self, labels: Sequence[Sequence[Sequence[str]]]) -> DartsSpace:
+        """The space in which each edge has these operations alone.
+
+        Raises:
+            ValueError: not of 14 edges with equally many known operations each.
+        """
+        normal, reduce = (tuple(tuple(operations) for operations in edges) for edges in labels)
+        return DartsSpace(self.name, self.summary, normal, reduce, self.edge_weights)
 
     def candidates(self, group: str, edge: int) -> tuple[str, ...]:
         """The operations that a kept edge may have: those of the edge without `none`."""

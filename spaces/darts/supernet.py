@@ -98,7 +98,9 @@ class DartsSupernet(Network):
         self.edge_operations = edge_operations
         self.edge_weights = edge_weights
         self.groups = groups_of_cells(config.cells)
-        self._noisy = any(NOISE in operations for edges in edge_operations.values() for operations in edges)
+        self._noisy = config.skip_dropout > 0 or any(
+            NOISE in operations for edges in edge_operations.values() for operations in edges
+        )
 
     @cached_property
     def widths(self) -> list[int]:
@@ -145,7 +147,7 @@ class DartsSupernet(Network):
         noise = None
         if self._noisy:
             noise = noise_of(how, self.config.cells * len(EDGES), stem.second.device)
-        layers = Layers(weights, self.config.batchnorm_momentum, how, noise)
+        layers = Layers(weights, self.config.batchnorm_momentum, how, noise, self.config.skip_dropout)
         rows = mixture.of_cells(self.groups)
         counting = self._counting_operations(rows, how.skip_zeros)
         before: Tensor | None = None

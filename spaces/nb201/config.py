@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated
 
 from spaces.base import Demand, InputShape, NetworkConfig, check_partial_channels, demand_of_stages
@@ -12,6 +13,8 @@ from spaces.ranges import Range
 @dataclass(frozen=True)
 class Nb201Config(NetworkConfig):
     """Size and quirks of a supernet."""
+
+    tiny = MappingProxyType({"channels": 4, "cells_per_stage": 1})
 
     channels: Annotated[int, Range(1, 4096)] = 16
     """Width of the stem and of the first stage; doubles from stage to stage."""

@@ -62,6 +62,7 @@ class Nb201Network(Network):
         ValueError: sizes below one, or a width that is no multiple of `partial_channels`.
     """
 
+    config: Nb201Config
     paths = len(EDGES)
     # A plain pass takes no decision by a number.
     abilities = Abilities(recorded_steps=True)

@@ -73,6 +73,10 @@ class Nb201Space(Space[Nb201Config]):
             raise UnknownArchitecture(f"{self.name}: expected operations {', '.join(self.candidates)}, got {text}")
         return architecture
 
+    def parse(self, text: str) -> Nb201Architecture:
+        """The architecture of the benchmark's text form."""
+        return self.read({"string": text})
+
     def network(self, config: Nb201Config, shape: InputShape) -> Network:
         from spaces.nb201.network import Nb201Network
 

@@ -11,14 +11,15 @@ import torch
 from harness.probes.hessian import exact_hessian
 from optimizers.base import Optimizer
 from optimizers.darts import Darts
-from optimizers.registry import get_method, list_methods, register
+from optimizers.registry import get_method, register
+from tests.support import building
 from tests.support.building import companion_of, random_batch, small_optimizer
 from tests.support.golden_vectors import golden_json
 
-METHODS = [method.name for method in list_methods()]
+METHODS = [method.name for method in building.METHODS]
 
 #: Those that have alphas; what else holds for the others stands in test_sampling.py.
-RELAXING = [m.name for m in list_methods() if m.optimizer_class.relaxes]
+RELAXING = [method.name for method in building.METHODS if method.optimizer_class.relaxes]
 
 
 def state_of(optimizer: Optimizer) -> dict[str, torch.Tensor]:

@@ -11,8 +11,9 @@ from harness.tasks.classification import Classification
 from optimizers.companions.base import Companion
 from optimizers.companions.registry import default_settings, joined
 from optimizers.config import OptimizerConfig
+from optimizers.p_darts import PDarts
 from optimizers.randomness import Randomness
-from optimizers.registry import Method, get_method
+from optimizers.registry import Method, get_method, list_methods
 from optimizers.steps import Batch
 from spaces.base import InputShape
 from spaces.nb101.config import SupernetConfig
@@ -22,6 +23,10 @@ from spaces.nb101.supernet import Supernet
 HARNESS_SECTIONS = ("data", "validation", "hessian", "network")
 
 SMALL = {"selection.samples": 6, "selection.finalists": 2, "controller.steps": 3}
+
+
+METHODS = [method for method in list_methods() if not issubclass(method.optimizer_class, PDarts)]
+"""Those that search the spaces of NAS-Bench-1Shot1, which P-DARTS cannot."""
 
 
 def configured(method: Method, **overrides: Any) -> OptimizerConfig:

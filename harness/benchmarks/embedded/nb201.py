@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.benchmarks.benchmark import Benchmark, SpaceLabel
-from harness.data.folder import data_folder
-from harness.data.registry import ImageSource, get_dataset
-
-if TYPE_CHECKING:
-    from harness.data.arrays import ImageArrays
+from harness.benchmarks.embedded.cifar import CIFAR10, CIFAR100
 
 SPACES: tuple[SpaceLabel, ...] = ("nb201", "nb201_no_none")
 
@@ -40,7 +35,6 @@ images within 50 epochs (52 % at epoch 50). 2,472 images make 39 steps an epoch,
 whose Hessian is taken. Alphas move at 3e-4 * 39,100 / 1,950 = .006, so that they can travel as far as in the full
 search."""
 
-
 BLACK_BOX: dict[str, Any] = {
     "regularised_evolution.population": 10,
     "regularised_evolution.tournament": 3,
@@ -49,26 +43,6 @@ BLACK_BOX: dict[str, Any] = {
     "reinforce.learning_rate": 0.01,
 }
 """Settings of black-box methods in NAS-Bench-201's code (D-X-Y/AutoDL-Projects, `exps/NATS-algos`)."""
-
-
-@dataclass(frozen=True)
-class Cifar10Source(ImageSource):
-    """CIFAR-10 as its authors give it, or where that is missing a pixel-exact copy in `cifar10-png` of the data folder.
-
-    The copy is a Parquet folder whose images have lost their official order; results name it.
-    """
-
-    def images(self) -> ImageArrays:
-        """Read the images.
-
-        Raises:
-            UserError: neither is there, or what is there is damaged.
-        """
-        copy = data_folder() / "cifar10-png"
-        official = data_folder() / "cifar-10-batches-py"
-        if copy.is_dir() and not official.exists():
-            return ImageSource(get_dataset("parquet"), copy, like=get_dataset("cifar10")).images()
-        return super().images()
 
 
 def _open_cifar10(space: SpaceLabel) -> Any:
@@ -86,7 +60,7 @@ def _open_cifar100(space: SpaceLabel) -> Any:
 NB201 = Benchmark(
     "nb201",
     "CIFAR-10 and the NAS-Bench-201 table, 16 channels, 3 x 5 cells: the published search",
-    Cifar10Source(get_dataset("cifar10")),
+    CIFAR10,
     PUBLISHED,
     _open_cifar10,
     table_spaces=SPACES,
@@ -96,7 +70,7 @@ NB201 = Benchmark(
 NB201_CIFAR100 = Benchmark(
     "nb201-cifar100",
     "CIFAR-100 and the NAS-Bench-201 table of it, 16 channels, 3 x 5 cells",
-    ImageSource(get_dataset("cifar100")),
+    CIFAR100,
     PUBLISHED,
     _open_cifar100,
     table_spaces=SPACES,
@@ -106,7 +80,7 @@ NB201_CIFAR100 = Benchmark(
 NB201_SMALL = Benchmark(
     "nb201-small",
     "CIFAR-10 at half its size, the full NAS-Bench-201 table, a supernet of 8 channels, 3 x 1 cells: minutes a seed",
-    Cifar10Source(get_dataset("cifar10")),
+    CIFAR10,
     SMALL,
     _open_cifar10,
     table_spaces=SPACES,

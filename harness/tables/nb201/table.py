@@ -130,8 +130,10 @@ class Nb201Table(Judge):
     def megaflops(self, architecture: Nb201Architecture) -> float:
         """Millions of multiplications of that network for one image, by formula.
 
-        The formula gives what the public copies say, but for 204 architectures, for which the copies say less or more
-        than the network does by a part of one convolution or two.
+        The formula gives what the public copies say, but for 204 architectures. A copy has the mean over the two or
+        three seeds of an architecture, and of each of these 204 one or two seeds count the multiplications of another
+        architecture of its class (`Nb201Architecture.unique_string`), which is the same function with other
+        convolutions; the formula's is the network's own.
         """
         return network_flops(*_convolutions(architecture), CLASSES[self.dataset], IMAGE_SIDES[self.dataset]) / 1e6
 

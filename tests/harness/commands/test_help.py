@@ -18,6 +18,7 @@ COMMANDS = {
     "crosscheck": ({"torch", "tensorflow", "numpy"}, ["FILE", "--cells"]),
     "table": ({"torch", "matplotlib", "tensorflow"}, ["--bench", "INDEX"]),
     "tabulate": ({"torch", "numpy", "sklearn"}, ["--learning-rate", "write-only"]),
+    "transfer": ({"torch", "torchvision", "numpy"}, ["--images", "--architecture"]),
     "landscape": ({"torch", "matplotlib", "numpy"}, ["RUN", "--epoch", "--radius"]),
     "correlate": ({"torch", "matplotlib", "numpy", "scipy"}, ["RUN", "--cells"]),
     "choose": ({"torch", "matplotlib", "numpy"}, ["RESULTS"]),

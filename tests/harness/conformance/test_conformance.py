@@ -43,6 +43,14 @@ IN_ANOTHER_SPACE = [
     *[(name, "l2") for name in ("pc_darts_rs", "sdarts_adv", "gdas_adv")],
 ]
 
+IN_STAGES = [
+    "it_runs_in_every_space",
+    "a_step_draws_nothing",
+    "schedules_are_those_of_the_epoch",
+    "warm_start_leaves_the_alphas_alone",
+    "derive_does_not_see_the_perturbation",
+]
+
 #: The kinds that the suite was made for; `further_faults` has more.
 TEN = [
     "forgotten restore",
@@ -63,6 +71,21 @@ VARIANTS = [pytest.param(fault, id=fault.optimizer.__name__) for faults in FAULT
 @pytest.mark.parametrize("check", BUILT_IN)
 def test_every_built_in_method_keeps_the_contract(check: BoundCheck) -> None:
     check()
+
+
+@pytest.mark.parametrize("check", IN_STAGES)
+def test_a_method_in_stages_keeps_the_contract(check: str) -> None:
+    settings = {"stages.added_cells": "0,1", "stages.kept": "2"}
+    subject = Subject(get_method("p_darts"), settings, get_space("s3"))
+    {each.name: each for each in all_checks()}[check](subject)
+
+
+def test_a_method_is_not_judged_in_a_space_that_lacks_what_it_needs() -> None:
+    for space, words in (("nb201", "no network.cells"), ("1", "does not say which operations")):
+        outcomes = list(judge(Subject(get_method("p_darts"), {}, get_space(space))))
+        assert {verdict.outcome for verdict in outcomes[1:]} == {"not judged"}
+        assert outcomes[0].outcome != "broken"
+        assert words in outcomes[1].words
 
 
 @pytest.mark.parametrize(("name", "norm"), IN_ANOTHER_SPACE)

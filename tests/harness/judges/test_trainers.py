@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,15 +17,16 @@ from harness.benchmarks.registry import get_benchmark
 from harness.data.datasets import ImageArrays, load_digits
 from harness.data.images import Augmentation
 from harness.errors import UserError
-from harness.judges.network_trainer import NetworkTrainer, image_splits, images_sha256
-from harness.judges.recipe import TrainRecipe
+from harness.judges.network_trainer import NetworkTrainer, image_splits, images_sha256, recipe_identity
+from harness.judges.recipe import FURTHER, TrainRecipe
 from harness.judges.registry import JUDGES, JudgeOptions, get_judge
 from harness.judges.train import TrainJudge
 from harness.tabulation.cell_trainer import CellTrainer
 from harness.tabulation.training import Recipe, Splits, train_cells
-from spaces.base import Architecture, InputShape, Network, Pass
+from spaces.base import Architecture, DerivedSize, InputShape, Network, Pass
 from spaces.nb101.config import SupernetConfig
 from spaces.nb101.space import get_space
+from spaces.registry import get_space as registered_space
 from tests.support.cell_architecture import CellArchitecture
 from tests.support.two_groups import TwoGroups, TwoGroupsArchitecture, TwoGroupsConfig
 
@@ -136,7 +139,7 @@ def test_operations_that_do_not_count_get_no_gradient(digits: ImageArrays) -> No
 def test_space_may_give_a_network_of_its_own(digits: ImageArrays) -> None:
     class Deriving(TwoGroups):
         def derived_network(
-            self, architecture: Architecture, config: TwoGroupsConfig, shape: InputShape
+            self, architecture: Architecture, config: TwoGroupsConfig, shape: InputShape, size: DerivedSize
         ) -> Network | None:
             wide = architecture.key == ARCHITECTURE.key
             return self.network(dataclasses.replace(config, channels=5), shape) if wide else None
@@ -239,3 +242,75 @@ def test_what_a_judge_lacks_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch,
     options = JudgeOptions(network=TwoGroupsConfig(), device="cuda", folder=tmp_path)
     with pytest.raises(UserError, match="finds no CUDA device here"):
         get_judge("train", Untabulated(), TwoGroups(), options)
+
+
+def test_later_settings_at_their_defaults_leave_earlier_trainings_valid() -> None:
+    settings = recipe_identity(TrainRecipe(), AUGMENTATION)["recipe"]
+    assert set(settings) & set(FURTHER) == set()
+    assert len(settings) == 10
+    changed = recipe_identity(TrainRecipe(cutout=4, everything=True), AUGMENTATION)["recipe"]
+    assert {name: changed[name] for name in set(changed) - set(settings)} == {"cutout": 4, "everything": True}
+
+
+def test_each_further_setting_of_a_recipe_changes_the_training(digits: ImageArrays) -> None:
+    recipe = dataclasses.replace(TINY, epochs=2, augment=True)
+    changes: list[dict[str, Any]] = [
+        {"channels": 4},
+        {"cutout": 4},
+        {"gradient_clip": 0.1},
+        {"rate_by_epoch": True},
+        {"shrink": 2},
+    ]
+    trainers = [network_trainer(digits, dataclasses.replace(recipe, **change)) for change in ({}, *changes)]
+    plain, *others = (_trained_classifier(trainer) for trainer in trainers)
+    for change, weights in zip(changes, others, strict=True):
+        assert weights.shape != plain.shape or not torch.equal(weights, plain), change
+
+
+def _trained_classifier(trainer: NetworkTrainer) -> torch.Tensor:
+    network, mixture = trainer._network(ARCHITECTURE)
+    weights = network.initial_weights(torch.Generator().manual_seed(0), torch.float32)
+    trainer._descend(network, weights, mixture, ("key", 0))
+    return weights.parameters["classifier"].detach()
+
+
+def test_drop_path_rises_from_none_and_keeps_the_mean(digits: ImageArrays) -> None:
+    space = registered_space("s2")
+    recipe = dataclasses.replace(TINY, epochs=4, drop_path=0.4)
+    trainer = NetworkTrainer(space, space.config_class(channels=4, cells=3), recipe, digits)
+    network, _ = trainer._network(space.sample(random.Random(0)))
+    generator = torch.Generator().manual_seed(0)
+    assert trainer._path_factors(network, 0, generator) is None
+    factors = trainer._path_factors(network, 3, generator)
+    assert factors is not None
+    assert factors.shape == (3, 8, TINY.batch_size)
+    assert sorted(set(factors.flatten().tolist())) == pytest.approx([0, 1 / 0.7])
+    assert float(factors.mean()) == pytest.approx(1, abs=0.15)
+
+
+def test_rate_by_epoch_is_the_published_cosine(digits: ImageArrays) -> None:
+    trainer = network_trainer(digits, dataclasses.replace(TINY, epochs=4, rate_by_epoch=True))
+    rates = [trainer._rate(epoch, step, 2) for epoch in range(4) for step in range(2)]
+    expected = [0.1 * (1 + math.cos(math.pi * (epoch + 1) / 4)) / 2 for epoch in range(4) for _ in range(2)]
+    assert rates == pytest.approx(expected)
+
+
+def test_all_training_images_are_both_halves(digits: ImageArrays) -> None:
+    splits = image_splits(digits, TrainRecipe(everything=True))
+    halves = image_splits(digits, TrainRecipe())
+    assert torch.equal(splits["train"].images, torch.cat([halves["train"].images, halves["validation"].images]))
+    whole = network_trainer(digits, dataclasses.replace(TINY, everything=True))
+    assert whole.train(ARCHITECTURE, 0).validation is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"), [({"auxiliary_weight": 1.0}, "no auxiliary head"), ({"cells": 1}, "no setting")]
+)
+def test_what_a_space_cannot_train_is_one_clear_line(
+    digits: ImageArrays, changed: dict[str, Any], message: str
+) -> None:
+    recipe = dataclasses.replace(TINY, **changed)
+    with pytest.raises(UserError, match=message):
+        network_trainer(digits, recipe).train(ARCHITECTURE, 0)
+    with pytest.raises(UserError, match=f"train.{next(iter(changed))}: NAS-Bench-1Shot1's cells are trained without"):
+        cell_trainer(digits, recipe)

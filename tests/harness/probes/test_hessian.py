@@ -10,10 +10,9 @@ import torch.nn.functional as F
 
 from harness.probes.hessian import exact_hessian, loss_hessian, spectrum
 from optimizers.darts import Darts
-from optimizers.registry import list_methods
 from optimizers.steps import Batch
 from spaces.mixture import Mixture
-from tests.support.building import random_batch, small_optimizer
+from tests.support.building import METHODS, random_batch, small_optimizer
 from tests.support.golden_vectors import Arrays, below, golden_arrays, published_rows, published_weights, relative_error
 
 CASES = ["f64", "f64_init"]
@@ -95,7 +94,7 @@ def test_hessian_of_a_loss_that_ignores_an_alpha_has_zeros_there() -> None:
     assert torch.equal(hessian, torch.diag(torch.tensor([6.0, 6.0, 0.0, 0.0, 0.0])))
 
 
-@pytest.mark.parametrize("name", [method.name for method in list_methods()])
+@pytest.mark.parametrize("name", [method.name for method in METHODS])
 def test_every_methods_hessian_is_that_of_its_loss_row_by_row(name: str) -> None:
     """After two steps, so that alphas are unequal and batch norm's scales are not one."""
     optimizer = small_optimizer(name, 2, weights__learning_rate=0.5, alphas__learning_rate=0.3)

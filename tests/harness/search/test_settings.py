@@ -11,7 +11,15 @@ import pytest
 
 from harness.benchmarks.registry import BENCHMARKS, get_benchmark
 from harness.errors import UserError
-from harness.search.settings import SearchConfig, get_setting, recorded, resolve, setting_keys, with_setting
+from harness.search.settings import (
+    SearchConfig,
+    SpaceLacksSetting,
+    get_setting,
+    recorded,
+    resolve,
+    setting_keys,
+    with_setting,
+)
 from optimizers.config import OptimizerConfig
 from optimizers.registry import get_method, list_methods
 from spaces.nb101.config import SupernetConfig
@@ -147,7 +155,12 @@ def test_every_setting_explains_itself() -> None:
 def test_configuration_survives_json() -> None:
     for method in list_methods():
         for bench in BENCHMARKS:
-            config, _ = resolve(method, get_space(bench.table_spaces[0]), bench.settings, {}, None)
+            space = get_space(bench.table_spaces[0] if bench.table_spaces else "darts")
+            try:
+                config, _ = resolve(method, space, bench.settings, {}, None)
+            except SpaceLacksSetting:
+                assert (method.name.partition("_")[0], space.label) == ("p", "nb201")
+                continue
             content = config.to_json()
             assert json.loads(json.dumps(content)) == content
             assert {f"{section}.{name}" for section, part in content.items() for name in part} == set(

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spaces.base import EVALUATION, InputShape, Pass
+from spaces.base import EVALUATION, DerivedSize, InputShape, Pass
+from spaces.darts.config import SupernetConfig
 from spaces.darts.derived import DerivedConfig, DerivedNetwork, parameter_count
 from spaces.darts.noise import KeyedNoise
+from spaces.darts.space import SPACES
 from tests.support.published_darts import (
     filled,
     fixed_noise,
@@ -169,3 +173,24 @@ def test_sizes_that_no_network_has_are_refused() -> None:
 
 def test_a_scale_says_the_size_in_words() -> None:
     assert DerivedConfig().scale == "36 channels, 20 cells"
+
+
+def test_a_judge_trains_the_derived_network_with_its_auxiliary_head() -> None:
+    space = SPACES["s2"]
+    genotype = space.sample(random.Random(0))
+    size = DerivedSize(channels=4, cells=3, auxiliary=True)
+    network = space.derived_network(genotype, SupernetConfig(channels=8, cells=6), InputShape(3, 10), size)
+    assert network.config == DerivedConfig(channels=4, cells=3, auxiliary=True)
+    assert space.derived_network(genotype, SupernetConfig(8, 6), InputShape(3, 10), DerivedSize()).config == (
+        DerivedConfig(channels=8, cells=6)
+    )
+    weights = network.initial_weights(torch.Generator().manual_seed(0), torch.float32)
+    mixture = space.mixture_of(genotype, torch.float32)
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    factors = torch.ones(len(network.groups), network.paths, 2)
+    logits, auxiliary = network(weights, mixture, images, Pass(training=True, path_factors=factors))
+    assert logits.shape == auxiliary.shape == (2, 10)
+    assert network(weights, mixture, images).shape == (2, 10)
+    assert sum(tensor.numel() for tensor in weights.parameters.values()) == parameter_count(
+        genotype, DerivedConfig(channels=4, cells=3, auxiliary=True), InputShape(3, 10)
+    )

@@ -66,3 +66,15 @@ def mixed(bits: int) -> int:
     bits = (bits ^ bits >> 30) * 0xBF58476D1CE4E5B9 % 2**64
     bits = (bits ^ bits >> 27) * 0x94D049BB133111EB % 2**64
     return bits ^ bits >> 31
+
+
+def test_dropout_keeps_its_share_and_is_independent_of_the_noise_there() -> None:
+    noise, shape = KeyedNoise(KEY, 3), (64, 4, 16, 16)
+    kept = noise.kept(1, shape, 0.3)
+    assert kept.shape == shape
+    assert float(kept.double().mean()) == pytest.approx(0.3, abs=0.01)
+    assert torch.equal(kept, KeyedNoise(KEY, 9).kept(1, shape, 0.3))
+    assert not torch.equal(kept, noise.kept(2, shape, 0.3))
+    normal = noise.maps(1, shape, torch.float32).double()
+    assert float((normal[kept].mean() - normal[~kept].mean()).abs()) < 0.05
+    assert bool(noise.kept(0, shape, 1.0).all())

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ TRAINING = Pass(training=True, noise=torch.tensor(3))
 CASES = [f"search_{space}" for space in ("s1", "s2", "s3", "s4", "s5")] + ["partial_s1", "partial_s5"]
 
 
-def small_network(space: DartsSpace, **settings: int) -> DartsSupernet:
+def small_network(space: DartsSpace, **settings: Any) -> DartsSupernet:
     config = SupernetConfig(**{"channels": 4, "cells": 4, **settings})
     network = space.network(config, InputShape(3, 10))
     assert isinstance(network, DartsSupernet)
@@ -269,3 +270,18 @@ def test_groups_and_widths_change_at_a_third_and_two_thirds() -> None:
     assert [cell for cell, group in enumerate(network.groups) if group == "reduce"] == [2, 5]
     assert network.widths == [16, 16, 32, 32, 32, 64, 64, 64]
     assert network.paths == len(EDGES) == 14
+
+
+def test_dropout_zeroes_what_skip_connections_give_in_training_alone() -> None:
+    space = SPACES["s2"]
+    plain, dropping = small_network(space), small_network(space, skip_dropout=0.5)
+    weights, mixture, batch = small_weights(plain), random_mixture(space), images()
+    assert torch.equal(plain(weights, mixture, batch), dropping(weights, mixture, batch))
+    still = Pass(training=True, update_statistics=False, noise=torch.tensor(3))
+    dropped = dropping(weights, mixture, batch, still)
+    assert torch.equal(dropped, dropping(weights, mixture, batch, still))
+    assert not torch.allclose(dropped, plain(weights, mixture, batch, still))
+    other = dataclasses.replace(still, noise=torch.tensor(4))
+    assert not torch.allclose(dropped, dropping(weights, mixture, batch, other))
+    without = Mixture(space.layout, tuple(row * torch.tensor([0.0, 1.0], dtype=row.dtype) for row in mixture.rows))
+    assert torch.equal(plain(weights, without, batch, still), dropping(weights, without, batch, still))

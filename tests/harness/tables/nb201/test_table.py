@@ -286,6 +286,26 @@ def test_formula_of_multiplications_agrees_with_the_copies_but_for_204() -> None
     assert len(differing) == 204
 
 
+def test_copies_that_state_other_multiplications_mix_in_those_of_an_equal_architecture() -> None:
+    source = reference_folder() / "data" / "nasbench201" / "nasbench201.csv.gz"
+    table = Nb201Table("cifar10")
+    with gzip.open(source, "rt", newline="") as lines:
+        stated = {
+            Nb201Architecture.from_string(row["architecture"]): float(row["mflops_cifar10"])
+            for row in csv.DictReader(lines)
+        }
+    own = {architecture: table.megaflops(architecture) for architecture in stated}
+    classes: dict[str, set[float]] = {}
+    for architecture, megaflops in own.items():
+        classes.setdefault(architecture.unique_string, set()).add(megaflops)
+    shares = (1 / 3, 2 / 3, 1 / 2)
+    for architecture, value in stated.items():
+        if abs(own[architecture] - value) > 1.1e-5:
+            twins = classes[architecture.unique_string] - {own[architecture]}
+            mixed = [own[architecture] + share * (twin - own[architecture]) for share in shares for twin in twins]
+            assert min(abs(each - value) for each in mixed) < 2e-5, architecture.string
+
+
 class _OtherArchitecture(Architecture):
     @property
     def key(self) -> str:
