@@ -17,7 +17,6 @@ Listing the names imports neither torch nor what reads the files.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import re
 from collections.abc import Callable, Sequence
@@ -31,7 +30,7 @@ import numpy as np
 from harness.data.arrays import ImageArrays, LabelledImages, mean_and_std
 from harness.data.folder import data_folder
 from harness.errors import UserError
-from spaces.plugins import PluginError, import_plugin, load_entry, offered, offers_of, package_of
+from spaces.plugins import PluginError, did_you_mean, import_plugin, load_entry, offered, offers_of, package_of
 
 GROUP = "one_shot_nas_harness.datasets"
 """The group of entry points."""
@@ -238,9 +237,8 @@ def get_dataset(name: str) -> DataSet:
     if name in offers:
         return _from_package(name, offers[name])
     names = [*known, *offers]
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"did you mean {', '.join(close)}? Known: " if close else "known: "
-    raise UserError(f"unknown data set {name!r}; {hint}{', '.join(names)}, and module:name for one of your own")
+    hint = did_you_mean(name, names) or f"known: {', '.join(names)}, and module:name for one of your own"
+    raise UserError(f"unknown data set {name!r}; {hint}")
 
 
 def list_datasets() -> list[DataSet]:
