@@ -67,6 +67,7 @@ class DataSet:
         flip: whether images are mirrored at random, left to right.
         is_layout: whether it reads folders of a layout, wherever they lie, rather than certain files. Its folder must
             be named, and stands in what records call the images.
+        extent: training images, and pixels along their side, where they are always the same; for estimates of time.
     """
 
     name: str
@@ -79,6 +80,7 @@ class DataSet:
     padding: int = 0
     flip: bool = False
     is_layout: bool = False
+    extent: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,7 @@ def register_dataset(
     padding: int = 0,
     flip: bool = False,
     is_layout: bool = False,
+    extent: tuple[int, int] | None = None,
 ) -> Callable[[Loader], Loader]:
     """Decorator of the function that reads a data set; the arguments are `DataSet`'s attributes.
 
@@ -214,6 +217,7 @@ def register_dataset(
             padding,
             flip,
             is_layout,
+            extent,
         )
         return load
 

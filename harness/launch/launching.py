@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.launch.plan import Plan, describe, plan_all
+from harness.launch.plan import Plan, describe_all, plan_all
 from harness.launch.pool import start_server
 from harness.launch.processes import run_seeds
 from harness.launch.request import Request
@@ -28,14 +28,11 @@ def launch(requests: Sequence[Request], dry_run: bool = False) -> int:
     Raises:
         UserError: something cannot be run as asked; then nothing is.
     """
-    if not dry_run:
-        start_server(["harness.launch.seed_imports"])
-    plans = plan_all(requests)
     if dry_run:
-        for plan in plans:
-            describe(plan)
+        describe_all(requests)
         return 0
-    return launch_plans(plans)
+    start_server(["harness.launch.seed_imports"])
+    return launch_plans(plan_all(requests))
 
 
 def launch_plans(plans: Sequence[Plan]) -> int:
