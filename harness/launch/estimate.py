@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from harness.search.loop import Search
     from harness.search.settings import SearchConfig
     from optimizers.registry import Method
+    from spaces.registry import AnySpace
 
 TIMED = 3
 """Steps that are timed at the most, after one that warms up."""
@@ -64,13 +65,19 @@ class Estimate:
 
 
 def estimate(
-    record: Mapping[str, Any], images: ImageArrays, method: Method, config: SearchConfig, device: str
+    record: Mapping[str, Any],
+    images: ImageArrays,
+    space: AnySpace,
+    method: Method,
+    config: SearchConfig,
+    device: str,
 ) -> Estimate:
     """Time a search's steps and Hessian; records nothing.
 
     Args:
         record: what `config.json` would hold of bench, space, scale and threads.
         images: the images, or `random_images`.
+        space: the space.
         method: the method.
         config: all settings.
         device: cpu or cuda.
@@ -82,7 +89,7 @@ def estimate(
     from harness.search.setup import build
 
     with tempfile.TemporaryDirectory() as folder:
-        search = build(RunFolder(Path(folder)), {**record, "seed": 0}, images, method, config, NoJudge(), device)
+        search = build(RunFolder(Path(folder)), {**record, "seed": 0}, images, method, config, NoJudge(), device, space)
         every = config.hessian.every if search.optimizer.alphas else 0
         hessian = _seconds_of_hessian(search) if every else 0.0
         step = _seconds_of_step(search)

@@ -107,7 +107,7 @@ def describe_all(requests: Sequence[Request]) -> None:
         images, record = loaded.images(requests[0].bench), plans[0].seeds[0].record
     if images is not None:
         print("estimate: timing a few steps, for which nobody needs to wait", file=sys.stderr, flush=True)
-        time = estimate(record, images, first.method, first.config, first.device)
+        time = estimate(record, images, first.space, first.method, first.config, first.device)
         print(f"estimate: {time}", file=sys.stderr)
 
 

@@ -69,10 +69,10 @@ def run_seed(seed: Seed, link: Link) -> None:
         request = seed.request
         import_for(request)
         bench, method = get_benchmark(request.bench), known_method(request.optimizer)
-        space = known_space(record["space"])
+        space = known_space(request.space)
         config, _ = resolve(method, space, bench.settings_in(space.label), request.overrides, request.epochs)
         judge = judge_of(bench, space, config, seed.device, request)
-        search = build(folder, record, bench.images(), method, config, judge, seed.device)
+        search = build(folder, record, bench.images(), method, config, judge, seed.device, space)
         # A resumed run names every machine and version that it ran on.
         starts = folder.starts() if (seed.path / ENVIRONMENT).exists() else []
         start = environment(request.command, seed.device, request.table_backend, method.optimizer_class)

@@ -41,6 +41,7 @@ def build(
     config: SearchConfig,
     judge: Judge,
     device: str,
+    space: AnySpace | None = None,
 ) -> Search:
     """The search that a folder's record describes, before its first epoch; sets torch's number of threads.
 
@@ -52,9 +53,11 @@ def build(
         config: all settings.
         judge: says how good an architecture is.
         device: cpu or cuda.
+        space: the space that the record names; None for the one that is known by this name, as a space of the user's
+            own is not.
     """
     torch.set_num_threads(int(record["threads"]))
-    space = get_space(record["space"])
+    space = space or get_space(record["space"])
     data, augmentation = config.data, augmentation_of(config)
     arrays = replace(arrays, train_images=shrunk(arrays.train_images, data.shrink))
     halves = halve(arrays, device, limit=data.images or None)
