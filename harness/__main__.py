@@ -50,6 +50,11 @@ def _dispatch(arguments: list[str]) -> int:
     if arguments[0] in ("-V", "--version"):
         print(f"oneshot {__version__}")
         return 0
+    if arguments[0] == "--completion":
+        from harness.completion import completion_script
+
+        print(completion_script(arguments[1] if len(arguments) > 1 else "", SUMMARIES))
+        return 0
     name = arguments[0]
     if name not in SUMMARIES:
         # Only now, when it is known that `spaces` is this project's.
@@ -68,7 +73,8 @@ def _print_commands() -> None:
     print(f"usage: oneshot COMMAND ...   (or: python -m harness COMMAND ...)\n\noneshot {__version__}, the commands:")
     for name, summary in SUMMARIES.items():
         print(f"  {name:{width}}{summary}")
-    print("\n`oneshot COMMAND --help` says what one takes; `python -m harness.COMMAND` is the same command.")
+    print("\n`oneshot --version` prints the version, `oneshot --completion bash` (zsh, tcsh) a script for the shell.")
+    print("`oneshot COMMAND --help` says what one takes; `python -m harness.COMMAND` is the same command.")
 
 
 if __name__ == "__main__":
