@@ -28,7 +28,7 @@ else:
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 
-SMOKE = ["--epochs", "2", "--set", "data.images=20", "--set", "network.channels=2"]
+SMOKE = ["--epochs", "2", "--set", "data.images=20", "--set", "network.channels=4"]
 """What makes a search of these pages short; its seeds become one."""
 
 REGISTRIES = (
