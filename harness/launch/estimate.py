@@ -130,9 +130,11 @@ def _seconds_of_step(search: Search) -> float:
         return len(times) > TIMED + 1 or times[-1] - times[0] > PATIENCE
 
     search.optimizer.begin_epoch(0)
-    draws = (split.draw(torch.Generator().manual_seed(0)) for split in (search.training, search.validation))
+    training, validation = (
+        split.draw(torch.Generator().manual_seed(0)) for split in (search.training, search.validation)
+    )
     # An epoch that was not given up ends after its last step, at which nobody asked.
-    if search.steps.epoch(*draws, enough) is not None:
+    if search.steps.epoch(training, validation, enough) is not None:
         enough()
     durations = [after - before for before, after in itertools.pairwise(times)]
     return statistics.median(durations[1:] or durations)

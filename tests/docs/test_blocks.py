@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 SMOKE = ["--epochs", "2", "--set", "data.images=20", "--set", "network.channels=4"]
 """What makes a search of these pages short; its seeds become one."""
 
-REGISTRIES = (
+REGISTRIES: tuple[dict[str, Any], ...] = (
     optimizers.registry._methods,
     optimizers.companions.registry._companions,
     harness.data.registry._datasets,
