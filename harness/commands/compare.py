@@ -24,6 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
         asked = {name: getattr(options, name) for name in ("metric", "family", "baseline", "epochs", "only")}
         if given := [name for name, value in asked.items() if value != _parser().get_default(name)]:
             raise UserError(f"--claims has tests of its own; leave --{given[0]} away")
+        if options.latex:
+            raise UserError("--claims writes Markdown and CSV; leave --latex away")
         from plots.judgement.claims_text import report_claims
 
         report_claims(options.results, options.out)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import harness.__main__
 import harness.data.registry
@@ -182,3 +183,21 @@ def test_commands_within_sentences_take_the_options_that_they_show(page: Path) -
 def test_a_python_block_is_a_file_or_has_a_test_of_its_own() -> None:
     loose = [str(block) for block in BLOCKS if block.language == "python" and not block.file]
     assert [name for name in loose if not name.startswith("notebook-")] == []
+
+
+def test_the_gamma_draws_of_the_page_on_drnas_have_the_distribution_and_gradient_of_gamma(folder: Path) -> None:
+    (block,) = [block for block in blocks_of(ROOT / "docs" / "drnas.md") if block.file]
+    names: dict[str, Any] = {"__name__": "drnas"}
+    exec(compile(block.text, "drnas.py", "exec"), names)
+    generator = torch.Generator().manual_seed(0)
+    draws, proposals = 40_000, names["PROPOSALS"]
+    for concentration in (0.3, 1.0, 4.0):
+        normal = torch.randn(proposals, draws, generator=generator, dtype=torch.float64)
+        uniform = torch.rand(proposals + 1, draws, generator=generator, dtype=torch.float64).clamp(min=1e-6)
+        beta = torch.full((draws,), concentration, dtype=torch.float64, requires_grad=True)
+        drawn = names["gamma"](beta, torch.cat([normal, uniform]))
+        # Mean and variance of Gamma(b) are b; the mean's derivative by b is 1. Five standard errors.
+        assert float(drawn.mean()) == pytest.approx(concentration, abs=5 * (concentration / draws) ** 0.5)
+        assert float(drawn.var()) == pytest.approx(concentration, rel=0.15)
+        (gradient,) = torch.autograd.grad(drawn.mean(), beta)
+        assert float(gradient.sum()) == pytest.approx(1, abs=0.05)
