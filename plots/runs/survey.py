@@ -159,7 +159,7 @@ def _method(name: str, entries: list[Entry], left_out: list[LeftOut]) -> Method:
             groups.append([entry])
         else:
             group.append(entry)
-    begun = {id(group): sum(bool(entry.run.lines) for entry in group) for group in groups}
+    begun = {id(group): sum(bool(entry.run.recorded) for entry in group) for group in groups}
     chosen = max(groups, key=lambda group: (begun[id(group)], len(group), group[0].config.epochs))
     for group in groups:
         if group is not chosen:
