@@ -9,6 +9,7 @@ from statistics import mean, stdev
 
 import pytest
 
+from harness.commands import compare
 from harness.records.run_folder import Line, find_runs
 
 ROOT = Path(__file__).parents[2]
@@ -108,6 +109,11 @@ def test_both_perturbations_end_flatter_and_all_lose_about_half_or_more() -> Non
 def test_the_significance_that_readme_names_is_that_of_its_table() -> None:
     (row,) = [line for line in README.splitlines() if line.startswith("sdarts_adv - darts")]
     assert f"p = {float(row.split()[8]):.2f}".replace("0.", ".") in WORDS
+
+
+def test_of_the_papers_claims_the_records_can_tell_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compare.main([str(ROOT / "results/published/paper"), "--claims", "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count("CANNOT TELL AT N = 2") == 6
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/index.md", "docs/protocol.md"])
