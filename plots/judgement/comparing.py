@@ -92,10 +92,10 @@ def compare(
     judged = {method.name for block in judgement.blocks for method in block.methods}
     check_baseline(baseline, judged | black_box_methods)
     print(printable(as_text(judgement)), end="")
-    folder = out or results / "statistics"
-    written = write(judgement, folder)
+    statistics = out or results / "statistics"
+    written = write(judgement, statistics)
     if latex:
-        write_atomically(folder / "tables.tex", latex_text(judgement).encode())
-        written.append(folder / "tables.tex")
+        write_atomically(statistics / "tables.tex", latex_text(judgement).encode())
+        written.append(statistics / "tables.tex")
     for path in written:
         print(path)
