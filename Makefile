@@ -7,7 +7,9 @@ DEMO_RESULTS ?= results
 DEMO_EPOCHS ?= 100
 DEMO_SEEDS ?= 2
 
-.PHONY: demo test bench lint clean
+VARIANT ?= cpu
+
+.PHONY: demo test bench lint docs docker audit clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m harness.demo --results $(DEMO_RESULTS) --epochs $(DEMO_EPOCHS) --seeds $(DEMO_SEEDS)
@@ -24,10 +26,21 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The documentation into site/, strictly: a link that leads nowhere is an error.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
+# An image with the harness in it; VARIANT=cuda for one with CUDA.
+docker:
+	docker build --build-arg VARIANT=$(VARIANT) --tag one-shot-nas-harness:$(VARIANT) .
+
+audit: $(INSTALLED)
+	.ci/audit
+
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev,docs,completion]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

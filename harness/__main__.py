@@ -6,7 +6,6 @@ lists them. Nothing here imports torch, numpy or anything that draws.
 
 from __future__ import annotations
 
-import difflib
 import runpy
 import sys
 from collections.abc import Sequence
@@ -53,11 +52,18 @@ def _dispatch(arguments: list[str]) -> int:
     if arguments[0] in ("-V", "--version"):
         print(f"oneshot {__version__}")
         return 0
+    if arguments[0] == "--completion":
+        from harness.completion import completion_script
+
+        print(completion_script(arguments[1] if len(arguments) > 1 else "", SUMMARIES))
+        return 0
     name = arguments[0]
     if name not in SUMMARIES:
-        close = difflib.get_close_matches(name, SUMMARIES, n=1)
-        hint = f"did you mean {close[0]}? Known" if close else "known"
-        raise UserError(f"expected a command, got {name!r}; {hint}: {', '.join(SUMMARIES)}")
+        # Only now, when it is known that `spaces` is this project's.
+        from spaces.plugins import did_you_mean
+
+        hint = did_you_mean(name, SUMMARIES) or f"known: {', '.join(SUMMARIES)}"
+        raise UserError(f"expected a command, got {name!r}; {hint}")
     # Commands read the arguments of their process, and record them as part of what was run.
     sys.argv = [f"python -m harness.{name}", *arguments[1:]]
     runpy.run_module(f"harness.commands.{name}", run_name="__main__")
@@ -69,7 +75,8 @@ def _print_commands() -> None:
     print(f"usage: oneshot COMMAND ...   (or: python -m harness COMMAND ...)\n\noneshot {__version__}, the commands:")
     for name, summary in SUMMARIES.items():
         print(f"  {name:{width}}{summary}")
-    print("\n`oneshot COMMAND --help` says what one takes; `python -m harness.COMMAND` is the same command.")
+    print("\n`oneshot --version` prints the version, `oneshot --completion bash` (zsh, tcsh) a script for the shell.")
+    print("`oneshot COMMAND --help` says what one takes; `python -m harness.COMMAND` is the same command.")
 
 
 if __name__ == "__main__":

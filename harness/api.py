@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,7 @@ def search(
     judge_every: int = 10,
     imports: Sequence[str] = (),
     keep: Sequence[int] = (),
+    on_epoch: Callable[[Path, dict[str, Any]], None] | None = None,
 ) -> list[RunFolder]:
     """Search a space with a method, as `python -m harness.run` does: finished seeds are skipped, half-done ones go on.
 
@@ -66,6 +67,9 @@ def search(
         judge_every: epochs between judgements, where one takes long.
         imports: modules to import first, for what they register.
         keep: epochs whose checkpoints are kept.
+        on_epoch: called in this process after every new epoch of a seed, with the seed's folder and the epoch's line,
+            as `epochs.jsonl` holds it: what a logger such as Weights & Biases or MLflow wants. An exception that it
+            raises ends the searches; what was recorded is kept.
 
     Returns:
         the run folder of each seed, in the order of the seeds.
@@ -104,7 +108,7 @@ def search(
     with _without_main_file():
         start_server(["harness.launch.seed_imports"])
         plans = plan_all([request])
-        status = launch_plans(plans)
+        status = launch_plans(plans, on_epoch)
     if status == EXIT_INTERRUPTED:
         raise KeyboardInterrupt
     if status:

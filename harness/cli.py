@@ -8,7 +8,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import math
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -90,15 +92,47 @@ _FILE_SYSTEM_ERRORS = {
 }
 
 
-def positive_integer(text: str) -> int:
-    """The type of an argument that is a whole number of at least 1."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
-    return number
+def whole_number(low: int, high: int | None = None, what: str = "a whole number") -> Callable[[str], int]:
+    """The type of an argument that is a whole number between two bounds, both allowed.
+
+    Args:
+        low: the lower bound, 0 or more.
+        high: the upper bound; None for none.
+        what: what messages call it, with its article.
+    """
+    bounds = f"of {low:,} or more" if high is None else f"from {low:,} to {high:,}"
+    highest = math.inf if high is None else high
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d{1,18}", text, re.ASCII) or not low <= int(text) <= highest:
+            raise argparse.ArgumentTypeError(f"expected {what} {bounds}, got {shortened(text)!r}")
+        return int(text)
+
+    return parse
+
+
+positive_integer = whole_number(1)
+"""The type of an argument that is a whole number of at least 1."""
+
+
+def positive_number(what: str = "a number") -> Callable[[str], float]:
+    """The type of an argument that is a finite number above 0; `what` is what messages call it, with its article."""
+
+    def parse(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not 0 < number < math.inf:
+            raise argparse.ArgumentTypeError(f"expected {what} above 0, got {shortened(text)!r}")
+        return number
+
+    return parse
+
+
+def shortened(text: str, longest: int = 60) -> str:
+    """What was given, as far as a message repeats it."""
+    return text if len(text) <= longest else f"{text[:longest]}..."
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -168,7 +202,7 @@ def add_checkpoints(parser: argparse.ArgumentParser) -> None:
     add("runs", metavar="RUN", type=Path, nargs="+", help="a seed's folder, or one above: then all seeds below it")
     add(
         "--epoch",
-        type=_epoch,
+        type=whole_number(0, what="an epoch"),
         nargs="+",
         metavar="E",
         help="epochs whose checkpoints are there, `harness.run --keep` keeps them (default: the last)",
@@ -204,13 +238,3 @@ def _patterns(text: str) -> list[str]:
     if not all(patterns):
         raise argparse.ArgumentTypeError(f"expected names or patterns with commas between them, got {text!r}")
     return patterns
-
-
-def _epoch(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"expected an epoch, 0 or more, got {text!r}")
-    return number

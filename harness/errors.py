@@ -15,6 +15,10 @@ class UserError(Exception):
     """A mistake outside the program: one line that says what was expected, what came and what to do."""
 
 
+class MissingDataError(UserError):
+    """Images or a table that a command would fetch or make are not there yet; the message names the command."""
+
+
 def printable(text: str) -> str:
     """The text with what steers a terminal shown, as `\\x1b`, rather than sent: a folder may have any name."""
     if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():

@@ -9,6 +9,7 @@ every other room may import these.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import importlib
 import os
 import re
@@ -23,6 +24,19 @@ from typing import Any
 
 class PluginError(ValueError):
     """A plug-in that cannot be used; the message is one line that names it and says why."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`did you mean a or b?`, of the known names that are nearest to a mistaken one; empty where none is near.
+
+    Args:
+        name: what the user wrote.
+        known: what there is, each once or several times.
+    """
+    close = difflib.get_close_matches(name, dict.fromkeys(known), n=3, cutoff=0.6)
+    likeness = [difflib.SequenceMatcher(None, one, name).ratio() for one in close]
+    near = [one for one, ratio in zip(close, likeness, strict=True) if ratio > likeness[0] - 0.1]
+    return f"did you mean {' or '.join(near)}?" if near else ""
 
 
 def import_plugin(

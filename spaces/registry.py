@@ -12,7 +12,6 @@ break themselves only. No torch is imported for any of this.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 import re
@@ -23,7 +22,7 @@ from typing import Any
 
 import spaces
 from spaces.base import Space
-from spaces.plugins import PluginError, import_plugin, load_entry, offered, offers_of
+from spaces.plugins import PluginError, did_you_mean, import_plugin, load_entry, offered, offers_of
 
 GROUP = "one_shot_nas_harness.spaces"
 """The group of entry points."""
@@ -54,8 +53,7 @@ def get_space(name: str | int) -> AnySpace:
     if text in offers:
         return _from_package(offers[text])
     names = [*dict.fromkeys(space.name for space in known.values()), *offers]
-    close = difflib.get_close_matches(text, dict.fromkeys([*known, *names]), n=1)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names)}, and module:NAME"
+    hint = did_you_mean(text, [*known, *names]) or f"known: {', '.join(names)}, and module:NAME"
     raise SpaceError(f"unknown space {text!r}; {hint}")
 
 

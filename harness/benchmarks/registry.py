@@ -6,7 +6,6 @@ the package and runs on a laptop. A TOML file makes any other (`harness.benchmar
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from harness.benchmarks.benchmark import Benchmark, SpaceLabel
@@ -16,6 +15,7 @@ from harness.benchmarks.embedded.nb101 import NB101
 from harness.benchmarks.embedded.nb201 import NB201, NB201_CIFAR100, NB201_SMALL
 from harness.benchmarks.files import flattened, read_benchmark
 from harness.errors import UserError
+from spaces.plugins import did_you_mean
 
 __all__ = ["BENCHMARKS", "Benchmark", "SpaceLabel", "flattened", "get_benchmark"]
 
@@ -44,7 +44,6 @@ def get_benchmark(name: str) -> Benchmark:
     if name.endswith(".toml"):
         return read_benchmark(Path(name), known)
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]}? Known" if close else "known"
-        raise UserError(f"unknown benchmark {name!r}; {hint}: {', '.join(known)}, or the path of a .toml file")
+        hint = did_you_mean(name, known) or f"known: {', '.join(known)}, or the path of a .toml file"
+        raise UserError(f"unknown benchmark {name!r}; {hint}")
     return known[name]

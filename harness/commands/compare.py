@@ -24,6 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
         asked = {name: getattr(options, name) for name in ("metric", "family", "baseline", "epochs", "only")}
         if given := [name for name, value in asked.items() if value != _parser().get_default(name)]:
             raise UserError(f"--claims has tests of its own; leave --{given[0]} away")
+        if options.latex:
+            raise UserError("--claims writes Markdown and CSV; leave --latex away")
         from plots.judgement.claims_text import report_claims
 
         report_claims(options.results, options.out)
@@ -39,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     question = asked_question(options.metric, options.family, options.baseline, options.epochs)
     if options.results is None:
         raise UserError("expected RESULTS, the folder given to `harness.run --results` (see --help)")
-    compare(options.results, question, options.baseline, options.out, Picking(tuple(options.only)))
+    compare(options.results, question, options.baseline, options.out, Picking(tuple(options.only)), options.latex)
     return 0
 
 
@@ -62,6 +64,7 @@ def _parser() -> OneLineParser:
         "table 5: supported, not supported, or cannot tell at this n",
     )
     parser.add_argument("--out", metavar="DIR", type=Path, help="where to write (default: RESULTS/statistics)")
+    parser.add_argument("--latex", action="store_true", help="write tables for LaTeX, too, as tables.tex")
     return parser
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from harness.cli import OneLineParser, add_checkpoints, draw_for, positive_integer, run_command
+from harness.cli import OneLineParser, add_checkpoints, draw_for, positive_number, run_command, whole_number
 from harness.records.journal import is_there, journal
 from harness.records.run_folder import LANDSCAPE
 from harness.revisit.each import conditions, revisit_each
@@ -131,7 +131,7 @@ def _parser() -> OneLineParser:
     )
     parser.add_argument(
         "--radius",
-        type=_positive,
+        type=positive_number(),
         default=RADIUS,
         metavar="R",
         help=f"how far it reaches, as a distance between alphas (default: {RADIUS:g})",
@@ -140,19 +140,9 @@ def _parser() -> OneLineParser:
 
 
 def _odd(text: str) -> int:
-    number = positive_integer(text)
+    number = whole_number(0)(text)
     if number < 3 or number % 2 == 0:
         raise argparse.ArgumentTypeError(f"expected an odd number of 3 or more, so that one is the centre, got {text}")
-    return number
-
-
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
     return number
 
 

@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
-from harness.cli import OneLineParser, add_only, add_question, run_command
+from harness.cli import OneLineParser, add_only, add_question, run_command, whole_number
 from harness.errors import UserError
 
 PORT = 8101
@@ -75,16 +74,15 @@ def _parser() -> OneLineParser:
     what.add_argument(
         "--tensorboard", metavar="DIR", type=Path, help="write event files there instead; needs the extra `tensorboard`"
     )
-    add("--port", type=_port, metavar="N", help=f"where --serve listens (default: {PORT}; 0: any that is free)")
+    add(
+        "--port",
+        type=whole_number(0, 65535, "a port"),
+        metavar="N",
+        help=f"where --serve listens (default: {PORT}; 0: any that is free)",
+    )
     add_only(parser)
     add_question(parser)
     return parser
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"expected a port from 0 to 65535, got {text!r}")
-    return int(text)
 
 
 if __name__ == "__main__":

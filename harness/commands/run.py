@@ -6,11 +6,11 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cli import OneLineParser, parse_overrides, positive_integer, run_command
+from harness.cli import OneLineParser, parse_overrides, positive_integer, run_command, whole_number
 from harness.errors import UserError
 from harness.launch.grid import plain, variants
 from harness.launch.pool import quit_on_signals
@@ -209,17 +209,6 @@ def _described(method: Method, methods: Sequence[Method]) -> dict[str, Any]:
     }
 
 
-def _whole_number(low: int, high: int) -> Callable[[str], int]:
-    """The type of an argument that is a whole number between two bounds, both allowed."""
-
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,18}", text, re.ASCII) or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"expected a whole number from {low:,} to {high:,}, got {text!r}")
-        return int(text)
-
-    return parse
-
-
 def _space(text: str) -> int | str:
     """A space by its number or its name."""
     return int(text) if re.fullmatch(r"\d{1,18}", text, re.ASCII) else text
@@ -241,11 +230,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--optimizer", metavar="NAME", help="method, or module:Class for one of your own; `list` prints what there is")
     add("--seeds", metavar="N|RANGE|LIST", help="6 means seeds 0 to 5; 2-4 means 2, 3 and 4; 3,5,7 means those")
-    add("--seed", type=_whole_number(0, 10**18), metavar="K", help="the seed K alone, as for an array of jobs")
+    add("--seed", type=whole_number(0, 10**18), metavar="K", help="the seed K alone, as for an array of jobs")
     add("--bench", default="nb101", metavar="NAME|FILE.toml", help="benchmark (default: nb101); `list` prints them")
     add(
         "--epochs",
-        type=_whole_number(1, 100_000),
+        type=whole_number(1, 100_000),
         metavar="N",
         help="epochs, over which schedules stretch (default: the benchmark's, 100)",
     )
@@ -269,7 +258,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--threads",
-        type=_whole_number(1, 1024),
+        type=whole_number(1, 1024),
         default=1,
         metavar="N",
         help="CPU threads of a seed; part of what makes a run repeat to the bit (default: 1)",
@@ -284,7 +273,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--judge", metavar="NAME", help="what says how good an architecture is (default: the benchmark's table)")
     add(
         "--judge-every",
-        type=_whole_number(1, 100_000),
+        type=whole_number(1, 100_000),
         default=10,
         metavar="N",
         help="epochs between judgements, where one takes long, as training does (default: 10)",

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.cli import OneLineParser, positive_integer, run_command
+from harness.cli import OneLineParser, positive_integer, positive_number, run_command
 from harness.tabulation.jobs import JOB_SIZE
 from harness.tabulation.making import Tabulation, tabulate
 from harness.tabulation.measuring import CUDA_WORKERS
@@ -79,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--stop-after",
-        type=_minutes,
+        type=positive_number("a number of minutes"),
         metavar="MINUTES",
         help="stop measuring then, and write the table of what there is",
     )
@@ -91,16 +90,6 @@ def _parser() -> argparse.ArgumentParser:
         kind = int if isinstance(default, int) else float
         add(f"--{name.replace('_', '-')}", type=kind, default=default, metavar="X", help=f"recipe (default: {default})")
     return parser
-
-
-def _minutes(text: str) -> float:
-    try:
-        minutes = float(text)
-    except ValueError:
-        minutes = 0.0
-    if not 0 < minutes < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number of minutes above 0, got {text!r}")
-    return minutes
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ Listing the names imports neither torch nor what reads the files.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import re
 from collections.abc import Callable, Sequence
@@ -31,7 +30,7 @@ import numpy as np
 from harness.data.arrays import ImageArrays, LabelledImages, mean_and_std
 from harness.data.folder import data_folder
 from harness.errors import UserError
-from spaces.plugins import PluginError, import_plugin, load_entry, offered, offers_of, package_of
+from spaces.plugins import PluginError, did_you_mean, import_plugin, load_entry, offered, offers_of, package_of
 
 GROUP = "one_shot_nas_harness.datasets"
 """The group of entry points."""
@@ -68,6 +67,7 @@ class DataSet:
         flip: whether images are mirrored at random, left to right.
         is_layout: whether it reads folders of a layout, wherever they lie, rather than certain files. Its folder must
             be named, and stands in what records call the images.
+        extent: training images, and pixels along their side, where they are always the same; for estimates of time.
     """
 
     name: str
@@ -80,6 +80,7 @@ class DataSet:
     padding: int = 0
     flip: bool = False
     is_layout: bool = False
+    extent: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,7 @@ def register_dataset(
     padding: int = 0,
     flip: bool = False,
     is_layout: bool = False,
+    extent: tuple[int, int] | None = None,
 ) -> Callable[[Loader], Loader]:
     """Decorator of the function that reads a data set; the arguments are `DataSet`'s attributes.
 
@@ -215,6 +217,7 @@ def register_dataset(
             padding,
             flip,
             is_layout,
+            extent,
         )
         return load
 
@@ -238,9 +241,8 @@ def get_dataset(name: str) -> DataSet:
     if name in offers:
         return _from_package(name, offers[name])
     names = [*known, *offers]
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"did you mean {', '.join(close)}? Known: " if close else "known: "
-    raise UserError(f"unknown data set {name!r}; {hint}{', '.join(names)}, and module:name for one of your own")
+    hint = did_you_mean(name, names) or f"known: {', '.join(names)}, and module:name for one of your own"
+    raise UserError(f"unknown data set {name!r}; {hint}")
 
 
 def list_datasets() -> list[DataSet]:

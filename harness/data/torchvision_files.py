@@ -11,7 +11,7 @@ from ssl import SSLError
 from tarfile import TarError
 from urllib.error import URLError
 
-from harness.errors import UserError
+from harness.errors import MissingDataError, UserError
 
 
 def check_official_files(folder: Path, files: Iterable[tuple[str, str]], *, title: str, name: str) -> None:
@@ -32,7 +32,7 @@ def check_official_files(folder: Path, files: Iterable[tuple[str, str]], *, titl
     for file_name, md5 in files:
         path = folder / file_name
         if not path.is_file():
-            raise UserError(
+            raise MissingDataError(
                 f"{path}: missing; get {title} with {command}, or use --bench digits, which needs no download"
             )
         if not check_integrity(path, md5):

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.launch.plan import Plan, describe, plan_all
+from harness.launch.plan import Plan, describe_all, plan_all
 from harness.launch.pool import start_server
-from harness.launch.processes import run_seeds
+from harness.launch.processes import OnEpoch, run_seeds
 from harness.launch.request import Request
 from harness.launch.summary import has_diverged, summary
 
@@ -28,18 +28,19 @@ def launch(requests: Sequence[Request], dry_run: bool = False) -> int:
     Raises:
         UserError: something cannot be run as asked; then nothing is.
     """
-    if not dry_run:
-        start_server(["harness.launch.seed_imports"])
-    plans = plan_all(requests)
     if dry_run:
-        for plan in plans:
-            describe(plan)
+        describe_all(requests)
         return 0
-    return launch_plans(plans)
+    start_server(["harness.launch.seed_imports"])
+    return launch_plans(plan_all(requests))
 
 
-def launch_plans(plans: Sequence[Plan]) -> int:
+def launch_plans(plans: Sequence[Plan], on_epoch: OnEpoch | None = None) -> int:
     """Run all seeds of some plans that are not finished, in one pool, and tell how each ended.
+
+    Args:
+        plans: what to run.
+        on_epoch: called with each new line, as by `run_seeds`.
 
     Returns:
         exit status, as of `launch`.
@@ -49,18 +50,18 @@ def launch_plans(plans: Sequence[Plan]) -> int:
     """
     for results in dict.fromkeys(seed.request.results for plan in plans for seed in plan.seeds):
         _check_writable(results)
-    status = _run(plans)
+    status = _run(plans, on_epoch)
     for plan in plans:
         for seed in plan.seeds:
             print(summary(seed))
     return status or int(any(has_diverged(seed) for plan in plans for seed in plan.seeds))
 
 
-def _run(plans: Sequence[Plan]) -> int:
+def _run(plans: Sequence[Plan], on_epoch: OnEpoch | None) -> int:
     """Run the pending seeds of all plans in their order, as many side by side as the most modest plan allows."""
     busy = [plan for plan in plans if plan.pending]
     pending = [seed for plan in busy for seed in plan.pending]
-    return run_seeds(pending, min(plan.workers for plan in busy)) if pending else 0
+    return run_seeds(pending, min(plan.workers for plan in busy), on_epoch) if pending else 0
 
 
 def _check_writable(results: Path) -> None:

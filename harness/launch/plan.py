@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.benchmarks.registry import Benchmark, get_benchmark
-from harness.errors import UserError, printable
+from harness.errors import MissingDataError, UserError, printable
 from harness.launch.identity import check_same, first_difference
 from harness.launch.request import Request
 from harness.launch.seed import Seed
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from harness.data.arrays import ImageArrays
     from harness.judges.base import Judge
     from harness.search.settings import SearchConfig
+    from optimizers.registry import Method
     from spaces.registry import AnySpace
 
 MOST_THREADS = 1024
@@ -82,19 +83,47 @@ def plan_all(requests: Sequence[Request]) -> list[Plan]:
     return plans
 
 
-def describe(plan: Plan) -> None:
-    """Say what would be run."""
-    first = plan.seeds[0]
+def describe_all(requests: Sequence[Request]) -> None:
+    """Say what would be run, with all settings, and for the first request how long a seed of it would take.
+
+    Where images or a table are not there yet, the same is said without them, and what is missing in a line on stderr.
+
+    Raises:
+        UserError: something cannot be run as asked.
+    """
+    from harness.launch.estimate import estimate, random_images
+
+    loaded = Loaded()
+    asked = [_asked(request, loaded) for request in requests]
+    first = asked[0]
+    try:
+        plans = plan_all(requests)
+    except MissingDataError as error:
+        for request, one in zip(requests, asked, strict=True):
+            _describe(one, f"{len(request.seeds)} seeds", one.config.network.scale, one.workers)
+        images = random_images(first.bench.source.described_by())
+        record = {"bench": first.bench.name, "space": first.space.label, "scale": "", "threads": requests[0].threads}
+        print(f"note: cannot be run before its data are there: {error}", file=sys.stderr)
+    else:
+        for plan, one in zip(plans, asked, strict=True):
+            pending = len(plan.pending)
+            seeds = f"{pending} of {len(plan.seeds)} seeds"
+            _describe(one, seeds, plan.seeds[0].record["scale"], min(plan.workers, pending))
+        if not plans[0].pending:
+            return
+        images, record = loaded.images(requests[0].bench), plans[0].seeds[0].record
+    if images is not None:
+        print("estimate: timing a few steps, for which nobody needs to wait", file=sys.stderr, flush=True)
+        time = estimate(record, images, first.space, first.method, first.config, first.device)
+        print(f"estimate: {time}", file=sys.stderr)
+
+
+def _describe(asked: _Asked, seeds: str, scale: str, side_by_side: int) -> None:
     print(
-        f"would run {len(plan.pending)} of {len(plan.seeds)} seeds of {plan.method} on {first.record['bench']}, "
-        f"space {first.record['space']}, {first.epochs} epochs, {first.record['scale']}, on {first.device}, "
-        f"{min(plan.workers, len(plan.pending))} side by side"
+        f"would run {seeds} of {asked.name} on {asked.bench.name}, space {asked.space.label}, "
+        f"{asked.config.epochs} epochs, {scale}, on {asked.device}, {side_by_side} side by side"
     )
-    print(json.dumps(plan.config.to_json(), indent=1))
-
-
-class MissingDataError(UserError):
-    """Images or a table are not here, or cannot be read; all else is as it should be."""
+    print(json.dumps(asked.config.to_json(), indent=1), flush=True)
 
 
 class Loaded:
@@ -123,11 +152,7 @@ class Loaded:
         return shadowed_offer(optimizer)
 
     def _images(self, bench: str) -> ImageArrays:
-        benchmark = self.bench(bench)
-        try:
-            return benchmark.images()
-        except UserError as error:
-            raise MissingDataError(str(error)) from None
+        return self.bench(bench).images()
 
     def _digest(self, bench: str) -> str:
         """SHA-256 of the images and the labels that searches train and validate on."""
@@ -154,6 +179,49 @@ class Loaded:
         return self._truths[key]
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What a request means, as far as it can be said without images and tables.
+
+    Attributes:
+        bench: the benchmark.
+        space: the space.
+        method: the method.
+        config: all settings.
+        variant: what stands behind `@`, or None.
+        device: cpu or cuda.
+        workers: how many seeds may run side by side.
+    """
+
+    bench: Benchmark
+    space: AnySpace
+    method: Method
+    config: SearchConfig
+    variant: str | None
+    device: str
+    workers: int
+
+    @property
+    def name(self) -> str:
+        """The method's name in paths, with `@NAME` where settings differ from its preset."""
+        return self.method.folder + (f"@{self.variant}" if self.variant else "")
+
+
+def _asked(request: Request, loaded: Loaded, elsewhere: str | None = None) -> _Asked:
+    """Raises `UserError` where something is not known or not allowed."""
+    from harness.search.settings import resolve
+    from harness.search.setup import import_for, known_device, known_method, known_space
+
+    import_for(request)
+    bench = loaded.bench(request.bench)
+    space = known_space(request.space)
+    method = known_method(request.optimizer)
+    config, changed = resolve(method, space, bench.settings_in(space.label), request.overrides, request.epochs)
+    device = elsewhere or known_device(request.device)
+    workers = request.workers or (1 if device == "cuda" else max(1, (os.cpu_count() or 1) // request.threads))
+    return _Asked(bench, space, method, config, _variant_name(request.name, changed), device, workers)
+
+
 def plan_request(request: Request, loaded: Loaded, several: bool, elsewhere: str | None = None) -> Plan:
     """Settings and seeds of a request, all of them pending.
 
@@ -166,13 +234,10 @@ def plan_request(request: Request, loaded: Loaded, several: bool, elsewhere: str
     Raises:
         UserError: something cannot be run as asked.
     """
-    from harness.search.settings import default_config, resolve
-    from harness.search.setup import import_for, known_device, known_method, known_space
+    from harness.search.settings import default_config
 
-    import_for(request)
-    bench = loaded.bench(request.bench)
-    space = known_space(request.space)
-    method = known_method(request.optimizer)
+    asked = _asked(request, loaded, elsewhere)
+    bench, space, config, device = asked.bench, asked.space, asked.config, asked.device
     if request.judge is None and bench.judge_in(space.label) == "none":
         loaded.note(
             f"{bench.name} has no table of space {space.label}, so test errors are not recorded; "
@@ -180,21 +245,16 @@ def plan_request(request: Request, loaded: Loaded, several: bool, elsewhere: str
         )
     if note := loaded.shadowed(request.optimizer):
         loaded.note(note)
-    config, changed = resolve(method, space, bench.settings_in(space.label), request.overrides, request.epochs)
-    name = _variant_name(request.name, changed)
-    method_name = method.folder + (f"@{name}" if name else "")
-    device = elsewhere or known_device(request.device)
-    record = _record(request, bench, space, config, name, device, loaded)
+    record = _record(request, bench, space, config, asked.variant, device, loaded)
     # What is only measured besides may also begin with an epoch after the first.
-    defaults = default_config(method, space).to_json()
+    defaults = default_config(asked.method, space).to_json()
     defaults["hessian"]["mixture"] = config.hessian.mixture
     seeds = []
     for number in request.seeds:
-        path = run_path(request.results, bench.name, space.label, method_name, number)
+        path = run_path(request.results, bench.name, space.label, asked.name, number)
         label = str(path.relative_to(request.results)) if several else f"seed {number}"
         seeds.append(Seed(request, number, path, label, device, {**record, "seed": number}, defaults))
-    workers = request.workers or (1 if device == "cuda" else max(1, (os.cpu_count() or 1) // request.threads))
-    return Plan(method_name, config, seeds, seeds, workers)
+    return Plan(asked.name, config, seeds, seeds, asked.workers)
 
 
 def _check_fits(plan: Plan, loaded: Loaded) -> None:
@@ -245,10 +305,7 @@ def _record(
         raise UserError(f"--threads: expected 1 to {MOST_THREADS}, got {request.threads}")
     if loaded.without_data:
         return {"bench": bench.name, "space": space.label, "epochs": config.epochs, "scale": ""}
-    try:
-        judge = judge_of(bench, space, config, device, request)
-    except UserError as error:
-        raise MissingDataError(str(error)) from None
+    judge = judge_of(bench, space, config, device, request)
     images = loaded.images(request.bench)
     quantities = [quantity.to_json() for probe in extra_probes(config.probes.extra) for quantity in probe.quantities]
     half = len(images.train_images) // 2

@@ -25,7 +25,9 @@ def summary(seed: Seed) -> str:
     judged = [line for line in trained if line["valid_error"] is not None]
     if judged:
         best = min(judged, key=lambda line: line["valid_error"])
-        text += f"; best by validation: epoch {best['epoch']}, test error {_percent(best['test_error'])}"
+        text += (
+            f"; best by the judge's validation error: epoch {best['epoch']}, test error {_percent(best['test_error'])}"
+        )
     return f"{text}; {seed.path}"
 
 

@@ -11,7 +11,6 @@ what belongs to the scale, and not what makes a method what it is.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import typing
 from collections.abc import Callable, Mapping
@@ -24,6 +23,7 @@ from optimizers.companions.registry import default_settings, joined
 from optimizers.config import OptimizerConfig, Range
 from optimizers.registry import Method, list_methods
 from spaces.base import NetworkConfig
+from spaces.plugins import did_you_mean
 from spaces.registry import AnySpace
 
 
@@ -285,8 +285,7 @@ def _locate(config: SearchConfig, key: str) -> tuple[str, str, Any]:
     part = _sections(config).get(section)
     if part is None or name not in {f.name for f in dataclasses.fields(part)}:
         known = setting_keys(config)
-        close = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
-        hint = f"did you mean {', '.join(close)}?" if close else f"known: {', '.join(known)}"
+        hint = did_you_mean(key, known) or f"known: {', '.join(known)}"
         raise UserError(f"unknown setting {key!r}; {hint}")
     return section, name, part
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -30,7 +29,7 @@ from optimizers.plugins import offers
 from optimizers.randomness import Randomness
 from optimizers.registry import Method, get_method, list_methods
 from spaces.base import FasterNetworkUnavailable, InputShape, Network, Unsupported
-from spaces.plugins import PluginError, import_modules
+from spaces.plugins import PluginError, did_you_mean, import_modules
 from spaces.registry import AnySpace, get_space
 
 
@@ -157,12 +156,8 @@ def known_method(name: str) -> Method:
             raise UserError(
                 f"{name} is a black-box method, which sees no weights; `python -m harness.blackbox` runs it"
             ) from None
-        close = difflib.get_close_matches(name, [*(method.name for method in list_methods()), *offers()], cutoff=0.75)
-        if not close:
-            raise UserError(str(error)) from None
-        raise UserError(
-            f"unknown optimizer {name!r}; did you mean {' or '.join(close)}? `--optimizer list` prints all"
-        ) from None
+        hint = did_you_mean(name, [*(method.name for method in list_methods()), *offers()])
+        raise UserError(f"unknown optimizer {name!r}; {hint}" if hint else str(error)) from None
 
 
 def import_for(request: Request) -> None:

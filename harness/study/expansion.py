@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.errors import UserError
+from harness.errors import MissingDataError, UserError
 from harness.launch.grid import plain, variants
 from harness.launch.identity import check_same, first_difference
-from harness.launch.plan import Loaded, MissingDataError, plan_request
+from harness.launch.plan import Loaded, plan_request
 from harness.launch.request import Request
 from harness.launch.seed import Seed
 from harness.records.run_folder import CONFIG, EPOCHS, RunFolder, space_folder

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from harness.errors import EXIT_INTERRUPTED
-from harness.launch.plan import MissingDataError
+from harness.errors import EXIT_INTERRUPTED, MissingDataError
 from harness.launch.pool import Failure, Interruption
 from harness.records.run_folder import EPOCHS
 from harness.study import attempts as states

@@ -5,14 +5,13 @@ A file of this folder registers its class; a class from outside is named as `mod
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from optimizers.black_box.base import BlackBox
-from spaces.plugins import PluginError, import_plugin
+from spaces.plugins import PluginError, did_you_mean, import_plugin
 
 BUILT_IN_MODULES = (
     "optimizers.black_box.random_search",
@@ -88,11 +87,8 @@ def get_black_box(name: str) -> BlackBoxMethod:
         return known[name]
     if ":" in name:
         return _from_module(name)
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]}? Known" if close else "known"
-    raise ValueError(
-        f"unknown black-box method {name!r}; {hint}: {', '.join(known)}, and module:Class for one of your own"
-    )
+    hint = did_you_mean(name, known) or f"known: {', '.join(known)}, and module:Class for one of your own"
+    raise ValueError(f"unknown black-box method {name!r}; {hint}")
 
 
 def is_black_box_name(name: str) -> bool:

@@ -9,11 +9,13 @@ made seed by seed among the variants, so that the method has as many results as 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.errors import UserError, printable
-from harness.records.run_folder import RunFolderError
+from harness.records.config import read_config
+from harness.records.run_folder import RunFolder, RunFolderError
 from plots.runs.records import Comparison, Method, Run
 from plots.runs.survey import survey
 
@@ -32,13 +34,46 @@ def print_choices(results: Path) -> None:
     for comparison in found.comparisons:
         for optimizer in sorted({_optimizer(method) for method in comparison.methods}):
             variants = [method for method in comparison.methods if _optimizer(method) == optimizer]
-            if len(variants) > 1:
-                chosen_any |= _report(comparison, optimizer, variants)
+            grid = grid_of(variants)
+            for variant in variants if len(variants) > 1 else ():
+                if variant not in grid:
+                    print(
+                        printable(f"left out: {variant.name}: differs from the others in more than one setting"),
+                        file=sys.stderr,
+                    )
+            if len(grid) > 1:
+                chosen_any |= _report(comparison, optimizer, grid)
     if not chosen_any:
         raise UserError(
-            f"{results}: expected at least two variants of a method with the same seed finished; run them with "
-            "`python -m harness.run --grid ...`"
+            f"{results}: expected at least two variants of a method, which differ in one setting, with the same seed "
+            "finished; run them with `python -m harness.run --grid ...`"
         )
+
+
+def grid_of(variants: Sequence[Method]) -> list[Method]:
+    """The variants that differ in one setting alone, which is what a grid varies; of several such groups the largest.
+
+    A variant may have any name, `@es` as well as `@0.2`, so that it is what runs record of their settings that counts.
+    """
+    settings = [_flat(read_config(RunFolder(variant.runs[0].path)).settings) for variant in variants]
+    keys = sorted({key for one in settings for key in one})
+    varied = [key for key in keys if len({repr(one.get(key)) for one in settings}) > 1]
+    if not varied:
+        return list(variants)
+    groups: dict[tuple[str, str], list[Method]] = {}
+    for key in varied:
+        for variant, one in zip(variants, settings, strict=True):
+            rest = repr([(other, one.get(other)) for other in varied if other != key])
+            groups.setdefault((key, rest), []).append(variant)
+    return max(groups.values(), key=len)
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted key."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
 
 
 def choose(variants: Sequence[Method], seed: int) -> tuple[Method, Run]:

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.errors import UserError, printable
+from harness.records.files import write_atomically
 from plots.judgement import black_box
 from plots.judgement.files import write
 from plots.judgement.findings import Question
 from plots.judgement.judging import judge
+from plots.judgement.latex import latex_text
 from plots.judgement.measures import MEASURES
 from plots.judgement.text import as_text
 from plots.runs.black_box import survey_black_box
@@ -41,7 +43,12 @@ def check_baseline(baseline: str | None, judged: Iterable[str]) -> None:
 
 
 def compare(
-    results: Path, question: Question, baseline: str | None, out: Path | None, picking: Picking = EVERYTHING
+    results: Path,
+    question: Question,
+    baseline: str | None,
+    out: Path | None,
+    picking: Picking = EVERYTHING,
+    latex: bool = False,
 ) -> None:
     """Print what the runs at or below a folder show, write it as CSV and JSON, and print the path of each file.
 
@@ -53,6 +60,7 @@ def compare(
         baseline: the method that the command line names to compare with; None where it names none.
         out: where to write; None for `statistics` in the folder.
         picking: which methods are compared.
+        latex: whether to write tables for LaTeX, too, as `tables.tex`.
 
     Raises:
         UserError: no run counts, or there is no such baseline or method.
@@ -84,5 +92,10 @@ def compare(
     judged = {method.name for block in judgement.blocks for method in block.methods}
     check_baseline(baseline, judged | black_box_methods)
     print(printable(as_text(judgement)), end="")
-    for path in write(judgement, out or results / "statistics"):
+    statistics = out or results / "statistics"
+    written = write(judgement, statistics)
+    if latex:
+        write_atomically(statistics / "tables.tex", latex_text(judgement).encode())
+        written.append(statistics / "tables.tex")
+    for path in written:
         print(path)

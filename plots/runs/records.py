@@ -307,14 +307,18 @@ def counted(number: int, noun: str) -> str:
 
 
 def outermost(results: Path, folders: list[RunFolder]) -> tuple[list[RunFolder], list[Path]]:
-    """The runs of the folder itself where it has any, else all; and the collections inside it that are left out."""
+    """The runs of the folder itself where it has any, else all; and the collections inside it that are left out.
+
+    Of collections inside one another the outermost is named alone.
+    """
     top = results.resolve()
     homes = {folder.path: results_folder(folder.path) for folder in folders}
     own = [folder for folder in folders if top.is_relative_to(homes[folder.path])]
     if not own:
         return folders, []
     inner = sorted({home for home in homes.values() if not top.is_relative_to(home)})
-    return own, [results / home.relative_to(top) for home in inner]
+    named = [home for home in inner if not any(outer in home.parents for outer in inner)]
+    return own, [results / home.relative_to(top) for home in named]
 
 
 def _number(value: float) -> str:

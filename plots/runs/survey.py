@@ -151,7 +151,10 @@ def _compare(entries: list[Entry], left_out: list[LeftOut]) -> Comparison:
 
 
 def _method(name: str, entries: list[Entry], left_out: list[LeftOut]) -> Method:
-    """The largest group of seeds that agree on settings and epochs; of two as large, the one of more epochs."""
+    """The largest group of seeds that agree on settings and epochs; of two as large, the one of more epochs.
+
+    Seeds that have recorded something come before any that has not, as one that failed at its start.
+    """
     groups: list[list[Entry]] = []
     for entry in entries:
         group = next((group for group in groups if not group[0].is_at_odds(entry)), None)
@@ -159,7 +162,8 @@ def _method(name: str, entries: list[Entry], left_out: list[LeftOut]) -> Method:
             groups.append([entry])
         else:
             group.append(entry)
-    chosen = max(groups, key=lambda group: (len(group), group[0].config.epochs))
+    begun = {id(group): sum(bool(entry.run.recorded) for entry in group) for group in groups}
+    chosen = max(groups, key=lambda group: (begun[id(group)], len(group), group[0].config.epochs))
     for group in groups:
         if group is not chosen:
             left_out += [LeftOut(entry.run.path, _odds(name, chosen[0], entry)) for entry in group]

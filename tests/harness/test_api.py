@@ -42,6 +42,8 @@ def test_the_page_does_as_it_says(page: tuple[Path, str]) -> None:
     folder, printed = page
     (expected,) = re.findall(r"^```text\n(.*?)\n```$", (ROOT / "docs" / "notebook.md").read_text(), re.M | re.S)
     assert expected in printed.splitlines()
+    # The logger of the page heard of epochs 0 to 2 of its one seed.
+    assert "3" in printed.splitlines()
     assert (folder / "curvature.png").stat().st_size > 0
     assert list((folder / "results" / "figures").glob("anytime_error*.png"))
 

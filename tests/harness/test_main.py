@@ -67,3 +67,17 @@ def test_an_unknown_command_is_refused_with_a_near_one(capsys: pytest.CaptureFix
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"oneshot {__version__}\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_a_shell_completes_commands_and_their_options(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("shtab", reason="needs the extra completion")
+    assert main(["--completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert all(name in script for name in SUMMARIES)
+    assert "--optimizer" in script
+
+
+def test_completion_for_an_unknown_shell_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--completion", "fish"]) == 2
+    assert capsys.readouterr().err == "error: --completion: expected one of bash, zsh, tcsh, got 'fish'\n"

@@ -9,12 +9,13 @@ from statistics import mean, stdev
 
 import pytest
 
+from harness.commands import compare
 from harness.records.run_folder import Line, find_runs
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 WORDS = " ".join(README.split())
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @cache
@@ -82,6 +83,52 @@ def test_what_contradicts_the_paper_is_said() -> None:
     adversarial, random, plain = (end(2, name) for name in ("sdarts_adv", "sdarts_rs", "darts"))
     assert f"SDARTS-ADV ends at {adversarial:.2f} % and SDARTS-RS at {random:.2f} %, DARTS at {plain:.2f} %" in WORDS
     assert f"at {end(1, 'hessian_reg'):.2f} and {end(2, 'hessian_reg'):.2f} %" in WORDS
+
+
+@pytest.mark.parametrize(("space", "beyond"), [(1, {"hessian_reg"}), (2, {"hessian_reg", "random_ws"})])
+def test_what_random_search_would_find_is_the_records_and_who_ends_below_it(space: int, beyond: set[str]) -> None:
+    folder = ROOT / "results/published/paper/digits" / f"space{space}"
+    runs = find_runs(folder)
+    found = 100 * runs[0].config()["table"]["random_search"]["test_error"][99]
+    assert f"({found:.2f} %)" in WORDS
+    methods = {run.config()["optimizer"] for run in runs}
+    ends = {
+        name: 100 * mean(float(seed[100]["test_error"]) for seed in lines("paper", space, name)) for name in methods
+    }
+    assert {name for name, error in ends.items() if error < found} == beyond
+
+
+def test_both_perturbations_end_flatter_and_all_lose_about_half_or_more() -> None:
+    courses = {name: lines("demo", 1, name) for name in ("darts", "sdarts_rs", "sdarts_adv")}
+    ends = {name: mean(seed[100]["spectral_norm"] for seed in seeds) for name, seeds in courses.items()}
+    peaks = {name: mean(seed[10]["spectral_norm"] for seed in seeds) for name, seeds in courses.items()}
+    assert max(ends["sdarts_rs"], ends["sdarts_adv"]) < ends["darts"]
+    assert all(ends[name] < 0.55 * peaks[name] for name in courses)
+
+
+def test_the_significance_that_readme_names_is_that_of_its_table() -> None:
+    (row,) = [line for line in README.splitlines() if line.startswith("sdarts_adv - darts")]
+    assert f"p = {float(row.split()[8]):.2f}".replace("0.", ".") in WORDS
+
+
+def test_of_the_papers_claims_the_records_can_tell_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compare.main([str(ROOT / "results/published/paper"), "--claims", "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count("CANNOT TELL AT N = 2") == 6
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/index.md", "docs/protocol.md"])
+def test_that_there_is_no_nb101_result_is_said_while_there_is_none(name: str) -> None:
+    recorded = [run for run in find_runs(ROOT / "results/published") if run.config()["bench"] == "nb101"]
+    said = re.search(r"[Nn]o (result on )?`nb101`[^.]*exists yet", (ROOT / name).read_text())
+    assert bool(said) == (not recorded)
+
+
+def test_the_first_screen_has_the_two_commands_the_picture_and_the_five_reasons() -> None:
+    screen = README.partition("## Install")[0]
+    assert [line.split()[1] for line in screen.splitlines() if line.startswith("    make ")] == ["demo", "test"]
+    assert "![Landscape]" in screen
+    assert len(re.findall(r"^- \*\*", screen, re.MULTILINE)) == 5
+    assert "no `nb101` result exists yet" in screen
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

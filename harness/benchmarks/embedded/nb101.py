@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.benchmarks.benchmark import Benchmark, SpaceLabel
 from harness.data.registry import ImageSource, get_dataset
-from harness.errors import UserError
+from harness.errors import MissingDataError, UserError
 
 if TYPE_CHECKING:
     from harness.tables.query import Table
@@ -17,7 +17,7 @@ def _open_table(space: SpaceLabel) -> Table:
 
     index = official_index()
     if not index.exists():
-        raise UserError(
+        raise MissingDataError(
             f"{index}: no NAS-Bench-101 table; get it with `python -m harness.prepare`, or use --bench digits, which "
             "needs no download"
         )

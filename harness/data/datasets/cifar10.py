@@ -41,6 +41,7 @@ def download_cifar10(folder: Path) -> None:
     classes=10,
     padding=4,
     flip=True,
+    extent=(50_000, 32),
 )
 def read_cifar10(folder: Path) -> LabelledImages:
     """CIFAR-10 in its official order and split, from the files that torchvision downloads.

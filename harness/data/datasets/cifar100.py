@@ -36,6 +36,7 @@ def download_cifar100(folder: Path) -> None:
     classes=100,
     padding=4,
     flip=True,
+    extent=(50_000, 32),
 )
 def read_cifar100(folder: Path) -> LabelledImages:
     """CIFAR-100 in its official order and split.

@@ -45,6 +45,7 @@ def download_fashion(folder: Path) -> None:
     classes=10,
     padding=4,
     flip=True,
+    extent=(60_000, 28),
 )
 def read_fashion(folder: Path) -> LabelledImages:
     """Fashion-MNIST in its official order and split.

@@ -42,6 +42,7 @@ def download_svhn(folder: Path) -> None:
     classes=10,
     padding=4,
     flip=True,
+    extent=(73_257, 32),
 )
 def read_svhn(folder: Path) -> LabelledImages:
     """SVHN in its official order and split, label k for the digit k.

@@ -259,7 +259,7 @@ def test_a_mistaken_file_is_refused_in_one_line(old: str, new: str, message: str
 def test_an_unknown_name_and_a_missing_file_are_told() -> None:
     with pytest.raises(UserError, match=r"unknown benchmark 'cifar'; known: nb101, digits"):
         get_benchmark("cifar")
-    with pytest.raises(UserError, match=r"unknown benchmark 'digit'; did you mean digits\? Known: nb101, digits"):
+    with pytest.raises(UserError, match=r"unknown benchmark 'digit'; did you mean digits\?"):
         get_benchmark("digit")
     with pytest.raises(UserError, match="no such benchmark file"):
         get_benchmark("missing.toml")

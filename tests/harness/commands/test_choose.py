@@ -102,7 +102,9 @@ def test_without_variants_that_finished_there_is_nothing_to_choose_among(tmp_pat
     write("darts", 0, accuracy=0.9)
     write("r_darts_dp@0", 0, accuracy=0.5)
     write("r_darts_dp@0.2", 1, accuracy=0.5)
-    with pytest.raises(UserError, match="expected at least two variants of a method with the same seed finished"):
+    with pytest.raises(
+        UserError, match="expected at least two variants of a method, which differ in one setting, with the same seed"
+    ):
         choose.main([str(tmp_path)])
 
 
@@ -119,3 +121,15 @@ def test_variants_of_different_length_are_not_compared(tmp_path: Path, write: Wr
     write("r_darts_dp@0.2", 0, accuracy=0.6, lines=EPOCHS, epochs=EPOCHS - 1)
     with pytest.raises(UserError, match="r_darts_dp: its variants have different numbers of epochs"):
         choose.main([str(tmp_path)])
+
+
+def test_a_variant_that_differs_in_more_than_the_grids_setting_is_left_out(
+    tmp_path: Path, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, dropped, decay in (("0.2", 0.2, 3e-4), ("0.4", 0.4, 3e-4), ("other", 0.0, 9e-4)):
+        settings = {"drop_path": {"probability": dropped}, "weights": {"weight_decay": decay}}
+        write(f"darts@{name}", 0, accuracy=0.99 if name == "other" else 0.9, settings=settings)
+    assert choose.main([str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert "darts@other" not in out
+    assert "left out: darts@other: differs from the others in more than one setting" in err

@@ -190,7 +190,7 @@ def test_the_command_computes_what_it_can_says_what_it_cannot_and_draws(
     ("arguments", "message"),
     [
         (["--epoch", "3"], "no checkpoint of epoch 3"),
-        (["--epoch", "-1"], "expected an epoch, 0 or more, got '-1'"),
+        (["--epoch", "-1"], "expected an epoch of 0 or more, got '-1'"),
         (["--points", "4"], "expected an odd number of 3 or more"),
         (["--radius", "inf"], "expected a number above 0, got 'inf'"),
         (["--bench", "nb101"], "is a run on digits, --bench names nb101"),

@@ -277,10 +277,30 @@ def test_a_signal_before_training_is_no_traceback(
 def test_dry_run_writes_nothing_and_says_what_would_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = tmp_path / "results"
     assert run.main(command(results, "--optimizer", "sdarts_adv", "--seeds", "6", "--dry-run")) == 0
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
     assert "would run 6 of 6 seeds of sdarts_adv@tiny on digits, space 1, 2 epochs" in out
+    assert re.search(r"estimate: a seed alone takes about \d+ seconds here, by what was just timed: \d+ steps of", err)
     assert json.loads(out[out.index("\n{") :])["perturbation"]["kind"] == "adversarial"
     assert not results.exists()
+
+
+def test_a_dry_run_without_data_shows_the_settings_and_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "nothing"))
+    small = ["--set", "network.channels=1", "--set", "network.cells=3", "--set", "data.batch_size=4"]
+    arguments = ["--space", "1", "--optimizer", "darts", "--seeds", "2", "--epochs", "10", *small, "--dry-run"]
+    assert run.main(arguments) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("would run 2 seeds of darts@")
+    assert json.loads(out[out.index("\n{") :])["data"]["batch_size"] == 4
+    assert "cannot be run before its data are there" in err
+    assert "python -m harness.prepare" in err
+    assert "62,500 steps of" in err
+    with pytest.raises(UserError, match="unknown setting"):
+        run.main([*arguments, "--set", "network.width=1"])
+    with pytest.raises(UserError, match="no NAS-Bench-101 table"):
+        run.main(arguments[:-1])
 
 
 def test_changed_settings_without_a_name_get_one_of_their_own(

@@ -208,3 +208,15 @@ def test_a_folder_without_runs_is_an_empty_survey_and_none_an_error(tmp_path: Pa
     assert survey(tmp_path) == Survey((), ())
     with pytest.raises(RunFolderError, match="no such folder"):
         survey(tmp_path / "nowhere")
+
+
+def test_a_run_that_failed_before_its_first_line_does_not_count_for_the_others(
+    write_run: WriteRun, tmp_path: Path
+) -> None:
+    write_run("darts", 0, [0.5, 0.4])
+    failed = write_run("darts", 1, [0.5, 0.4])
+    change_config(failed, epochs=200)
+    (failed / "epochs.jsonl").write_text("")
+    found = survey(tmp_path)
+    assert [run.seed for run in found.comparisons[0].methods[0].runs] == [0]
+    assert "asked for 200 epochs" in left_out(found, tmp_path)["digits/space1/darts/seed1"]
