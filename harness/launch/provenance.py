@@ -39,6 +39,7 @@ def environment(command: Sequence[str], device: str, table_backend: str, method_
         "platform": platform.platform(),
         "cpu": processor(),
         "cpus": os.cpu_count(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
         "cuda": torch.version.cuda if device == "cuda" else None,
         "table_backend": table_backend,
@@ -67,6 +68,7 @@ _DECIDING = {
     "harness": "the version",
     "torch": "torch",
     "cpu": "the processor",
+    "instructions": "the processor's instruction set",
     "device": "the device",
 }
 """Entries of a start that decide the last bits of a search, in words."""
