@@ -3,6 +3,7 @@
     engine.py    the engine in the study process: which node takes an attempt, and what became of it
     cluster.py   reaching a cluster, and what is refused before anything is sent
     nodes.py     what nodes have free, and which kind of machine each is
+    kinds.py     on which kind each search began
     remote.py    all that Ray itself runs: the keeper, attempts, the look at a new node
     keeper.py    the one writer of results
     hosting.py   an attempt on its node: a forked process with torch, its scratch, its records

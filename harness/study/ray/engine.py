@@ -9,22 +9,22 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
 from harness.errors import UserError
 from harness.launch.pool import Failure
-from harness.records.run_folder import RunFolder, RunFolderError
 from harness.study.engine import Attempt, Beat, Began, Ended, Event, Noted, Told
 from harness.study.entries import Running
 from harness.study.ray.baggage import Baggage
 from harness.study.ray.cluster import Cluster, connect
-from harness.study.ray.nodes import Machine, Node, began_on, check_fits, in_words, is_of_kind
+from harness.study.ray.kinds import Kinds
+from harness.study.ray.nodes import Machine, Node, Placed, check_fits, in_words, is_of_kind
 from harness.study.ray.probe import code, need_of, needs_of
 from harness.study.ray.remote import KeeperActor, look_at_node, run_attempt
-from harness.study.task import SEARCH, Task
+from harness.study.task import Task
 
 WATCH_SECONDS = 1.0
 """Seconds between two looks at which nodes there are."""
@@ -33,21 +33,6 @@ SLICE = 0.2
 POLL_SECONDS = 5.0
 LEAVING_SECONDS = 5.0
 MOST_WAITING = 10_000
-
-
-@dataclass
-class _Run:
-    """An attempt that was handed to Ray.
-
-    Attributes:
-        attempt: the attempt.
-        node: where it is to run.
-        began: whether its process runs.
-    """
-
-    attempt: Attempt
-    node: Node
-    began: bool = False
 
 
 @dataclass
@@ -73,16 +58,18 @@ class RayEngine:
     _needs: dict[str, dict[str, Any]] = field(default_factory=dict)
     _baggage: Baggage = field(default_factory=Baggage)
     _probes: dict[Any, Node] = field(default_factory=dict)
-    _running: dict[Any, _Run] = field(default_factory=dict)
-    _killed: dict[Any, _Run] = field(default_factory=dict)
+    _running: dict[Any, Placed] = field(default_factory=dict)
+    _killed: dict[Any, Placed] = field(default_factory=dict)
     _stopping: list[Attempt] = field(default_factory=list)
     _events: list[Event] = field(default_factory=list)
-    _kinds: dict[str, dict[str, str] | None] = field(default_factory=dict)
     _noted: set[str] = field(default_factory=set)
     _code: str = ""
     _watched: float = 0.0
     _beaten: float = 0.0
     _unanswered: int = 0
+
+    def __post_init__(self) -> None:
+        self._kinds = Kinds(self.run.mixed_kinds)
 
     def elsewhere(self, run: Running) -> str:
         """The device that tasks run on: a GPU where the study allows one and a node has one."""
@@ -163,7 +150,7 @@ class RayEngine:
         }
         reference = cluster.ray.remote(run_attempt).options(**options).remote(json.dumps(order), given)
         node.take(task, attempt.number)
-        self._running[reference] = _Run(attempt, node)
+        self._running[reference] = Placed(attempt, node)
 
     def wait(self, seconds: float) -> list[Event]:
         """What happened since."""
@@ -197,7 +184,7 @@ class RayEngine:
             self._cluster = connect(self.address)
         return self._cluster
 
-    def _found(self, attempt: Attempt) -> tuple[Any, _Run | None]:
+    def _found(self, attempt: Attempt) -> tuple[Any, Placed | None]:
         for reference, run in self._running.items():
             if (run.attempt.key, run.attempt.number) == (attempt.key, attempt.number):
                 return reference, run
@@ -232,32 +219,15 @@ class RayEngine:
         having = [node for node in self._nodes.values() if node.has_room(task)]
         if not having:
             return None
-        need, kind = need_of(task), self._kind_of(task)
+        need, kind = need_of(task), self._kinds.of(task)
         fit = [node for node in having if node.machine and need not in node.machine.unfit]
         right = [node for node in fit if node.machine and is_of_kind(node.machine, kind)]
-        if fit and not right and kind:
-            self._note_waiting(kind)
+        if fit and kind and not any(each.machine and is_of_kind(each.machine, kind) for each in self._nodes.values()):
+            self._note(
+                f"searches that began on {in_words(kind)} wait for such a node; mixed_kinds = true lets them go on "
+                "elsewhere"
+            )
         return max(right, key=lambda node: node.free(task), default=None)
-
-    def _note_waiting(self, kind: Mapping[str, str]) -> None:
-        if any(node.machine and is_of_kind(node.machine, kind) for node in self._nodes.values()):
-            return
-        self._note(
-            f"searches that began on {in_words(kind)} wait for such a node; mixed_kinds = true lets them go on "
-            "elsewhere"
-        )
-
-    def _kind_of(self, task: Task) -> dict[str, str] | None:
-        """The kind of machine that a search began on; None where it may run on any."""
-        if task.kind != SEARCH or self.run.mixed_kinds:
-            return None
-        if task.key not in self._kinds:
-            folder = RunFolder(task.path)
-            try:
-                self._kinds[task.key] = began_on(folder.starts()) if folder.epochs() else None
-            except (RunFolderError, OSError):
-                self._kinds[task.key] = None
-        return self._kinds[task.key]
 
     def _note(self, text: str) -> None:
         if text not in self._noted:
@@ -409,7 +379,7 @@ class RayEngine:
         if failure is not None and failure.died and run.node.id in self._nodes and not run.node.doubted:
             run.node.doubted = True
             self._look_at(run.node)
-        self._kinds.pop(run.attempt.key, None)
+        self._kinds.forget(run.attempt.task)
         self._events.append(Ended(run.attempt, failure))
 
     def _close(self, attempt: Attempt) -> list[Any]:

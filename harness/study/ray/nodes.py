@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
+from harness.study.engine import Attempt
 from harness.study.task import Task
 
 _SHARE = 1e-3
@@ -129,6 +130,21 @@ class Node:
         """An attempt is over."""
         self._taken.pop((task.key, attempt), None)
         self.silent.discard((task.key, attempt))
+
+
+@dataclass
+class Placed:
+    """An attempt that was handed to Ray.
+
+    Attributes:
+        attempt: the attempt.
+        node: where it is to run.
+        began: whether its process runs.
+    """
+
+    attempt: Attempt
+    node: Node
+    began: bool = False
 
 
 def check_fits(nodes: Iterable[Node], tasks: Iterable[Task]) -> None:

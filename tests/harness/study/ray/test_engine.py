@@ -14,8 +14,8 @@ from harness.study.attempts import Rules
 from harness.study.engine import Attempt, Began, Noted, Told
 from harness.study.entries import Running
 from harness.study.ray.cluster import Cluster
-from harness.study.ray.engine import RayEngine, _Run
-from harness.study.ray.nodes import Machine, Node
+from harness.study.ray.engine import RayEngine
+from harness.study.ray.nodes import Machine, Node, Placed
 from harness.study.ray.probe import need_of
 from harness.study.task import Task
 
@@ -131,7 +131,7 @@ def test_a_node_with_other_data_is_left_out_of_what_needs_it(task: Task) -> None
 def test_what_the_keeper_tells_is_passed_on_once_and_of_running_attempts_alone(task: Task) -> None:
     running = engine(MACHINE)
     attempt = Attempt(task, 2)
-    running._running[object()] = _Run(attempt, running._nodes["0"])
+    running._running[object()] = Placed(attempt, running._nodes["0"])
     whose = {"task": task.key, "attempt": 2}
     line = {"epoch": 0}
     told = [
@@ -149,7 +149,7 @@ def test_no_more_attempts_start_than_were_asked_for(task: Task) -> None:
     one.workers = 1
     assert one.takes(task)
     assert one.seats(task) == 1
-    one._running[object()] = _Run(Attempt(task, 1), one._nodes["0"])
+    one._running[object()] = Placed(Attempt(task, 1), one._nodes["0"])
     assert one.full()
     assert not one.takes(task)
 
