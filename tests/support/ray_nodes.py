@@ -103,7 +103,7 @@ def serve() -> None:
     """Do what the lines of the input say, and take the cluster down at their end."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster()
+    cluster: Any = Cluster()
     nodes: list[Any] = []
     try:
         for line in sys.stdin:
@@ -122,7 +122,7 @@ def serve() -> None:
                     os.kill(process, signal.SIGSTOP if word == "freeze" else signal.SIGCONT)
             print(cluster.address if word == "add" else "done", flush=True)
     finally:
-        cluster.shutdown()  # type: ignore[no-untyped-call]
+        cluster.shutdown()
 
 
 if __name__ == "__main__":
