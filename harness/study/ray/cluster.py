@@ -125,7 +125,12 @@ def connect(wanted: str | None, modules: Sequence[str] = ()) -> Cluster:
                 runtime_env={"py_modules": list(modules)} if modules else None,
             )
     except ConnectionError:
-        raise UserError(f"--engine ray: no cluster answers at {address or 'this machine'}; {_starting()}") from None
+        if address is None:
+            raise UserError(f"--engine ray: no cluster runs on this machine; {_starting()}") from None
+        raise UserError(
+            f"--address {address}: is a server of Ray's kind that does not let this process in; where the cluster asks "
+            "for a token, set RAY_AUTH_MODE=token here, with the token of its nodes in ~/.ray/auth_token"
+        ) from None
     except Exception as error:
         raise UserError(f"--engine ray: {_in_a_line(error)}; {_joining(address)}") from None
     cluster = Cluster(ray, str(ray.get_runtime_context().gcs_address), namespace)
