@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
@@ -115,7 +116,7 @@ def connect(wanted: str | None, modules: Sequence[str] = ()) -> Cluster:
     _silence(ray)
     namespace = f"study-{uuid.uuid4().hex}"
     try:
-        with _own_signals():
+        with _own_signals(), _quiet():
             ray.init(
                 address=address or "auto",
                 namespace=namespace,
@@ -229,6 +230,20 @@ def _check_guarded(cluster: Cluster) -> None:
             f"--address {cluster.address}: its head was started without RAY_AUTH_MODE=token, so that anyone who "
             "reaches it can run what they like there; start it again with it"
         )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what Ray's library writes while it tries to connect off the terminal; what is wrong is raised."""
+    sys.stderr.flush()
+    before, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nothing)
 
 
 def _silence(ray: Any) -> None:
