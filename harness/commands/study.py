@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from harness.cli import OneLineParser, positive_integer, run_command
 from harness.launch.pool import quit_on_signals
@@ -242,6 +244,15 @@ def _number(text: str) -> int:
     return int(text)
 
 
+def _leave(status: int) -> NoReturn:
+    """End the process; at once where it holds Ray beside torch, since such a process can abort on its way out."""
+    if "ray" in sys.modules:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
     quit_on_signals()
-    sys.exit(run_command(main))
+    _leave(run_command(main))

@@ -43,6 +43,7 @@ def environment(
         "platform": platform.platform(),
         "cpu": processor(),
         "cpus": os.cpu_count(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
         "cuda": torch.version.cuda if device == "cuda" else None,
         "table_backend": table_backend,
@@ -76,6 +77,7 @@ _DECIDING = {
     "harness": "the version",
     "torch": "torch",
     "cpu": "the processor",
+    "instructions": "the processor's instruction set",
     "device": "the device",
 }
 """Entries of a start that decide the last bits of a search, in words."""

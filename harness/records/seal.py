@@ -69,6 +69,19 @@ def read_sealed(path: Path) -> tuple[bytes, dict[str, Any] | None]:
         content = read_regular(path, MOST_BYTES, follow_links=False)
     except UnreadableFileError as error:
         raise RunFolderError(f"{path}: {error}; move it away") from None
+    return unsealed(content, path)
+
+
+def unsealed(content: bytes, path: Path) -> tuple[bytes, dict[str, Any] | None]:
+    """A checkpoint's bytes as the archive and its seal, once they are known to be as they were written.
+
+    Args:
+        content: the bytes; without a seal they are the archive.
+        path: what messages name.
+
+    Raises:
+        RunFolderError: they were changed.
+    """
     place = content.rfind(_END, max(0, len(content) - _END_BYTES - 0xFFFF))
     if place < 0:
         raise RunFolderError(f"{path}: not a checkpoint, or one that was cut short; move the folder away")

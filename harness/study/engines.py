@@ -24,4 +24,9 @@ def engine_of(name: str, study: StudyFile, workers: int | None, address: str | N
         if address is not None:
             raise UserError("--address goes with --engine ray")
         return LocalEngine(workers or study.run.workers)
-    raise UserError(f"--engine {name}: is not here; expected local")
+    if name != "ray":
+        raise UserError(f"--engine {name}: is not here; expected local or ray")
+    # Ray itself is imported once the engine connects.
+    from harness.study.ray.engine import RayEngine
+
+    return RayEngine(address, workers or study.run.workers, study.run)
