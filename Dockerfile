@@ -1,6 +1,6 @@
-# The harness in a container: `make docker`, or `make docker VARIANT=cuda`. `oneshot` is the entry point, /work its folder.
+# The harness in a container: `make docker`, or `make docker VARIANT=cuda`. `oneshot` is the entry point, /srv its folder.
 #
-#   docker run --rm -v "$PWD/results:/work/results" one-shot-nas-harness:cpu run --bench digits --space 1 --optimizer darts --seeds 2
+#   docker run --rm -v "$PWD/results:/srv/results" one-shot-nas-harness:cpu run --bench digits --space 1 --optimizer darts --seeds 2
 FROM python:3.12-slim AS build
 WORKDIR /source
 COPY . .
@@ -18,9 +18,9 @@ RUN case "$VARIANT" in \
     esac \
     && wheel=$(ls /wheels/*.whl) \
     && python -m pip install --no-cache-dir "$wheel[pandas,parquet]" \
-    && useradd --create-home --uid 1000 researcher && install -d -o researcher /work /work/results
+    && useradd --create-home --uid 1000 researcher && install -d -o researcher /srv /srv/results
 USER researcher
-WORKDIR /work
-ENV HARNESS_DATA=/work/data MPLBACKEND=agg
+WORKDIR /srv
+ENV HARNESS_DATA=/srv/data MPLBACKEND=agg
 ENTRYPOINT ["oneshot"]
 CMD ["--help"]

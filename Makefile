@@ -9,13 +9,17 @@ DEMO_SEEDS ?= 2
 
 VARIANT ?= cpu
 
-.PHONY: demo test bench lint docs docker audit clean
+.PHONY: demo test test-exhaustive bench lint docs docker audit clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m harness.demo --results $(DEMO_RESULTS) --epochs $(DEMO_EPOCHS) --seeds $(DEMO_SEEDS)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -q -n auto --dist loadfile
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not exhaustive"
+
+# Every fault of docs/faults.md, every snippet of the pages, and studies on a Ray cluster.
+test-exhaustive: $(INSTALLED)
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m exhaustive
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.speed --out speed.json
