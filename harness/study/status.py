@@ -125,7 +125,7 @@ def status_of(study: StudyFile, results: Path) -> Status:
 
 def tasks_of(study: StudyFile, results: Path) -> Sequence[Task]:
     """The tasks of a study: as its last run planned them, or planned now where there was none of this file."""
-    return StudyFolder(results, study.name).tasks(study) or expand(study, results).tasks
+    return StudyFolder(results, study.name).tasks(study) or expand(study, results, without_data=True).tasks
 
 
 def show(study: StudyFile, results: Path, as_json: bool = False, every: float | None = None) -> None:

@@ -111,6 +111,28 @@ def test_the_significance_that_readme_names_is_that_of_its_table() -> None:
     assert f"p = {float(row.split()[8]):.2f}".replace("0.", ".") in WORDS
 
 
+def test_the_opening_picture_shows_what_its_words_say() -> None:
+    """From the second fifth of the search to the last; the study goes on, so that seeds are added."""
+    runs = {
+        name: [run.epochs() for run in find_runs(ROOT / "results/published/nb201-small/nb201-small/nb201" / name)]
+        for name in ("darts", "sdarts_rs", "sdarts_adv")
+    }
+    early, late = (
+        {
+            entry: mean(line[entry] for seed in runs["darts"] for line in seed[first:last])
+            for entry in ("supernet_valid_accuracy", "test_error")
+        }
+        for first, last in ((11, 21), (41, 51))
+    )
+    assert late["supernet_valid_accuracy"] > early["supernet_valid_accuracy"]
+    assert late["test_error"] > early["test_error"]
+    sharpness = {name: mean(seed[50]["spectral_norm"] for seed in seeds) for name, seeds in runs.items()}
+    assert sharpness["darts"] > 5 * max(sharpness["sdarts_rs"], sharpness["sdarts_adv"])
+    worst = sorted(round(100 * seed[50]["test_error"], 1) for seed in runs["darts"])[-2:]
+    assert worst == [29.5, 45.7]
+    assert all(seed[50]["test_error"] < 0.2 for name in ("sdarts_rs", "sdarts_adv") for seed in runs[name])
+
+
 def test_of_the_papers_claims_the_records_can_tell_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert compare.main([str(ROOT / "results/published/paper"), "--claims", "--out", str(tmp_path)]) == 0
     assert capsys.readouterr().out.count("CANNOT TELL AT N = 2") == 6
@@ -126,7 +148,7 @@ def test_that_there_is_no_nb101_result_is_said_while_there_is_none(name: str) ->
 def test_the_first_screen_has_the_two_commands_the_picture_and_the_five_reasons() -> None:
     screen = README.partition("## Install")[0]
     assert [line.split()[1] for line in screen.splitlines() if line.startswith("    make ")] == ["demo", "test"]
-    assert "![Landscape]" in screen
+    assert "![Supernet against stand-alone accuracy]" in screen
     assert len(re.findall(r"^- \*\*", screen, re.MULTILINE)) == 5
     assert "no `nb101` result exists yet" in screen
 
