@@ -15,6 +15,7 @@ closes, which tells the jobs to stop. A job that tells much waits while its owne
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import multiprocessing
 import os
@@ -389,6 +390,13 @@ def quit_on_signals() -> None:
 
     for number in STOPPING:
         signal.signal(number, leave)
+    # A signal that comes while Python takes itself apart would end the process without the status that it has by then.
+    atexit.register(_hear_no_more)
+
+
+def _hear_no_more() -> None:
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextlib.contextmanager

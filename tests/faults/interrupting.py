@@ -88,7 +88,7 @@ def _again_and_again(folder: Path) -> None:
             os.killpg(process.pid, signal.SIGINT)
             time.sleep(0.01)
         out, err = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == 130, process.returncode
     assert "Traceback" not in out + err
     assert "KeyError" not in err
 

@@ -35,7 +35,7 @@ def test_seeds_of_all_requests_share_one_pool_in_the_order_given(
 ) -> None:
     calls: list[tuple[list[str], int]] = []
 
-    def remember(seeds: Sequence[Seed], workers: int) -> int:
+    def remember(seeds: Sequence[Seed], workers: int, on_epoch: object) -> int:
         calls.append(([str(seed.path.relative_to(tmp_path)) for seed in seeds], workers))
         return 0
 

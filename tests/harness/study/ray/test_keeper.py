@@ -153,7 +153,7 @@ def test_the_keeper_can_be_killed_between_any_two_writes(path: Path, monkeypatch
         (record(1, lines(2)[1:], begin=True), "expected epoch 0, got 1"),
         (record(1, [lines(1)[0].replace("0.1", "0.2")], begin=True), "checksum of other lines"),
         (record(1, lines(1), {"checkpoint.pt": checkpoint(0)[:-30] + 30 * b"x"}, begin=True), "not as it was written"),
-        (record(1, lines(1), {"checkpoint.pt": b"cos\nsystem\n(S'true'\ntR."}, begin=True), "has no seal"),
+        (record(1, lines(1), {"checkpoint.pt": b"cos\nsystem\n(S'true'\ntR."}, begin=True), "not a checkpoint"),
         (record(1, lines(1), {"checkpoint.pt": checkpoint(0, {**CONFIG, "seed": 1})}, begin=True), "is of seed 1"),
         (record(1, lines(1), {"checkpoint.pt": checkpoint(7)}, begin=True), "is of epoch 7"),
         (record(1, lines(1), {"../env.json": b"{}"}, begin=True), "no attempt writes"),
