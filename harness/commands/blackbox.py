@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.cli import OneLineParser, parse_overrides, positive_integer, run_command
+from harness.cli import OneLineParser, parse_overrides, positive_integer, positive_number, run_command
 from harness.errors import UserError
 
 
@@ -63,17 +61,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _seconds(text: str) -> float:
-    """A number of seconds above 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number of seconds above 0, got {text!r}")
-    return number
-
-
 def _parser() -> OneLineParser:
     parser = OneLineParser(
         prog="python -m harness.blackbox",
@@ -89,7 +76,7 @@ def _parser() -> OneLineParser:
     add("--evaluations", type=positive_integer, metavar="N", help="end a repeat after N evaluations (default: 300)")
     add(
         "--seconds",
-        type=_seconds,
+        type=positive_number("a number of seconds"),
         metavar="S",
         help="end a repeat before the evaluation that would end after S charged seconds; together with --evaluations, "
         "whichever comes first",

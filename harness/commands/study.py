@@ -7,14 +7,13 @@ python -m harness.study status studies/digits.toml --watch
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from harness.cli import OneLineParser, positive_integer, run_command
+from harness.cli import OneLineParser, positive_integer, positive_number, run_command
 from harness.launch.pool import quit_on_signals
 
 WATCH_SECONDS = 10.0
@@ -177,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument(
         "--watch",
         nargs="?",
-        type=_seconds,
+        type=positive_number("seconds"),
         const=WATCH_SECONDS,
         metavar="SECONDS",
         help=f"again and again until nothing is left (default: every {WATCH_SECONDS:g} s)",
@@ -226,16 +225,6 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     )
     add("--retry-failed", action="store_true", help="try again what failed before")
     add("--dry-run", action="store_true", help="say what would be run and what it would take, and stop")
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"expected seconds above 0, got {text!r}")
-    return seconds
 
 
 def _number(text: str) -> int:
