@@ -8,6 +8,7 @@ else, since some systems do not let the holder itself write to a locked file.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,3 +46,18 @@ def locked(path: Path, patience: float = 0.0, remove: bool = False) -> Iterator[
             with contextlib.suppress(OSError):
                 path.unlink()
         lock.release()
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody else holds a lock; nobody does where its file is not there, or may not be written.
+
+    Raises:
+        OSError: the file cannot be looked into.
+    """
+    if not path.exists() or not os.access(path, os.W_OK):
+        return False
+    try:
+        with locked(path):
+            return False
+    except HeldError:
+        return True

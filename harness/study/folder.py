@@ -20,7 +20,7 @@ from typing import Any
 from harness import __version__
 from harness.errors import UserError
 from harness.records.files import UnreadableFileError, parse_json, read_regular, write_atomically
-from harness.records.lock import HeldError, locked
+from harness.records.lock import HeldError, is_held, locked
 from harness.records.run_folder import MOST_BYTES
 from harness.study.entries import StudyFile
 from harness.study.journal import History, now_text, read_history, read_lines
@@ -76,14 +76,7 @@ class StudyFolder:
 
     def is_held(self) -> bool:
         """Whether a process runs the study."""
-        lock = self.path / ".lock"
-        if not lock.exists() or not os.access(lock, os.W_OK):
-            return False
-        try:
-            with locked(lock):
-                return False
-        except HeldError:
-            return True
+        return is_held(self.path / ".lock")
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import printable
-from harness.records.lock import HeldError, locked
+from harness.records.lock import is_held
 from harness.study import attempts as states
 from harness.study.attempts import Attempts, Progress
 from harness.study.cost import cost_of
@@ -167,13 +167,9 @@ def _is_running(task: Task, past: History | None, study_runs: bool) -> bool:
     """Whether an attempt runs: the study's own, or one that holds the run folder, as that of an array does."""
     if study_runs and past is not None and past.open is not None:
         return True
-    lock = task.path / ".lock"
-    if task.kind == TABLE or not lock.exists():
+    if task.kind == TABLE:
         return False
     try:
-        with locked(lock):
-            return False
-    except HeldError:
-        return True
+        return is_held(task.path / ".lock")
     except OSError:
         return False
