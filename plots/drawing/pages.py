@@ -61,21 +61,8 @@ def sheets(survey: Survey) -> Iterator[tuple[str, list[Comparison]]]:
 
     Two tables of one space, which survey holds apart, go on sheets of their own.
     """
-    found: list[list[Comparison]] = []
-    for comparison in survey.comparisons:
-        for sheet in found:
-            same = (sheet[0].bench, sheet[0].table, sheet[0].scale) == (
-                comparison.bench,
-                comparison.table,
-                comparison.scale,
-            )
-            if same and comparison.space not in {other.space for other in sheet}:
-                sheet.append(comparison)
-                break
-        else:
-            found.append([comparison])
     names: dict[str, int] = {}
-    for sheet in found:
+    for sheet in survey.benchmarks():
         bench = sheet[0].bench
         names[bench] = names.get(bench, 0) + 1
         suffix = f"_{names[bench]}" if names[bench] > 1 else ""

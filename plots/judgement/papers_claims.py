@@ -64,19 +64,7 @@ def judge_claims(runs: Survey) -> list[ClaimsOf]:
 
     Two tables of one name for one space, which nothing may pool, are judged apart.
     """
-    benchmarks: list[list[Comparison]] = []
-    for comparison in runs.keep(lambda run: reason_against(run, None)).comparisons:
-        for spaces in benchmarks:
-            same = (spaces[0].bench, spaces[0].table, spaces[0].scale) == (
-                comparison.bench,
-                comparison.table,
-                comparison.scale,
-            )
-            if same and comparison.space not in {other.space for other in spaces}:
-                spaces.append(comparison)
-                break
-        else:
-            benchmarks.append([comparison])
+    benchmarks = runs.keep(lambda run: reason_against(run, None)).benchmarks()
     return [
         ClaimsOf(
             spaces[0].bench,

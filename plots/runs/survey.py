@@ -60,6 +60,26 @@ class Survey:
         if picked or self.passed_over:
             picking.check(picked, self.passed_over)
 
+    def benchmarks(self) -> list[list[Comparison]]:
+        """The spaces of one benchmark, table and scale together, in order.
+
+        Two tables of one name for one space, which nothing may pool, stay apart.
+        """
+        benchmarks: list[list[Comparison]] = []
+        for comparison in self.comparisons:
+            for spaces in benchmarks:
+                same = (spaces[0].bench, spaces[0].table, spaces[0].scale) == (
+                    comparison.bench,
+                    comparison.table,
+                    comparison.scale,
+                )
+                if same and comparison.space not in {other.space for other in spaces}:
+                    spaces.append(comparison)
+                    break
+            else:
+                benchmarks.append([comparison])
+        return benchmarks
+
     def keep(self, reason_against: Callable[[Run], str | None]) -> Survey:
         """The survey without the runs that there is a reason against; methods and comparisons left empty go too."""
         left_out = list(self.left_out)
