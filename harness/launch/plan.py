@@ -55,19 +55,23 @@ class Plan:
     workers: int
 
 
-def plan_all(requests: Sequence[Request]) -> list[Plan]:
+def plan_all(requests: Sequence[Request], loaded: Loaded | None = None) -> list[Plan]:
     """The plan of each request; tells of each seed on the terminal.
 
     A folder that several requests mean is planned for the first of them alone.
+
+    Args:
+        requests: what is asked for.
+        loaded: what is loaded already; None for nothing.
 
     Raises:
         UserError: something cannot be run as asked, or two requests mean one folder with different settings.
     """
     from optimizers.companions.registry import companion_problems
 
+    loaded = loaded or Loaded()
     for problem in companion_problems():
-        print(f"note: {printable(problem)}; searches go on without it", file=sys.stderr)
-    loaded = Loaded()
+        loaded.note(f"{problem}; searches go on without it")
     planned: dict[Path, Seed] = {}
     plans = []
     for request in requests:
@@ -97,7 +101,7 @@ def describe_all(requests: Sequence[Request]) -> None:
     asked = [_asked(request, loaded) for request in requests]
     first = asked[0]
     try:
-        plans = plan_all(requests)
+        plans = plan_all(requests, loaded)
     except MissingDataError as error:
         for request, one in zip(requests, asked, strict=True):
             _describe(one, f"{len(request.seeds)} seeds", one.config.network.scale, one.workers)
