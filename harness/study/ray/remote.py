@@ -12,7 +12,6 @@ import os
 import time
 from collections import defaultdict
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 from harness.errors import EXIT_USER_ERROR, UserError
@@ -158,10 +157,3 @@ def look_at_node(text: str, *archives: bytes) -> str:
 def asks_for_a_token() -> bool:
     """Whether the node that this runs on was started with token authentication."""
     return os.environ.get("RAY_AUTH_MODE", "").lower() == "token"
-
-
-def scratch_left() -> str:
-    """Names of what lies in this node's scratch, as JSON; for tests."""
-    from harness.study.ray.scratch import scratch_root
-
-    return json.dumps(sorted(path.name for path in Path(scratch_root()).iterdir()))
